@@ -1,0 +1,252 @@
+//! What a proxy is told when it is made.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use codedance_core::workload::Revision;
+
+use crate::error::ProxyError;
+
+/// The settings of a [`Proxy`](crate::Proxy): the two required ones in [`Config::new`], the others
+/// with defaults that suit most services.
+///
+/// ```
+/// # use std::time::Duration;
+/// use codedance_core::workload::Revision;
+/// use codedance_proxy::Config;
+///
+/// let config = Config::new("127.0.0.1:0".parse()?, Revision::new("v1")?)
+///     .with_admin("127.0.0.1:0".parse()?)
+///     .with_answer_timeout(Duration::from_secs(10));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+#[non_exhaustive]
+pub struct Config {
+    /// Where clients connect; port 0 takes a free one.
+    pub listen: SocketAddr,
+    /// The revision that gets all traffic until a split is applied.
+    pub stable: Revision,
+    /// Where Prometheus reads the counters; port 0 takes a free one. Default `None`: nowhere.
+    pub admin: Option<SocketAddr>,
+    /// The path of the counters on the admin listener, beginning with `/`. Default `/metrics`.
+    pub metrics_path: String,
+    /// How long an endpoint may take to accept a connection. Default 1 s.
+    pub connect_timeout: Duration,
+    /// How long an endpoint may take from the last byte of the request that it took to the head of
+    /// its answer, before the client is answered with 504. The answer's body may take any time.
+    /// Default 30 s.
+    pub answer_timeout: Duration,
+    /// How long a client may take to send the head of a request, and how long a connection may stay
+    /// open between two requests. Default 60 s.
+    pub header_timeout: Duration,
+    /// How long a connection to an endpoint is kept for the next request. Default 15 s.
+    pub idle_timeout: Duration,
+    /// How many connections to each endpoint are kept for the next request. Default 128.
+    pub idle_connections: usize,
+    /// How long an endpoint that did not accept a connection is passed over while others of its
+    /// revision remain. Default 1 s.
+    pub cool_down: Duration,
+    /// Which requests may go over a connection that was kept. Default [`Reuse::Repeatable`].
+    pub reuse: Reuse,
+    /// Whether something trustworthy in front of this proxy sets `X-Forwarded-*`: its
+    /// `X-Forwarded-Proto` and `-Host` then stand, and the last address in `X-Forwarded-For` is the
+    /// client's. Default false.
+    pub trust_forwarded: bool,
+    /// The upper bounds of the latency histogram's buckets in seconds: finite, positive, ascending,
+    /// 1 to 64 of them. Default .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10.
+    pub latency_bounds: Vec<f64>,
+    /// How often the counters are noted for [`MetricsSource`](codedance_core::metrics::MetricsSource),
+    /// which is the precision of its windows. Default 250 ms.
+    pub sampling: Duration,
+    /// How far back those notes reach; a window that begins earlier has no data. Default 1 h.
+    pub history: Duration,
+}
+
+/// Which requests may go over a connection to an endpoint that was kept open after an earlier one.
+///
+/// An endpoint may close such a connection at the moment a request is sent over it. Then nobody can
+/// know whether the request was read, and HTTP forbids a proxy to send it again unless doing it twice
+/// is the same as doing it once.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Reuse {
+    /// Requests that can be sent again: idempotent ones without a body. Others get a new connection,
+    /// which costs a round trip and loses none.
+    #[default]
+    Repeatable,
+    /// All requests. One that cannot be sent again is answered with 502 when it meets a connection
+    /// that the endpoint just closed, as with most proxies.
+    Always,
+}
+
+impl Config {
+    /// A proxy that listens on `listen` and sends everything to `stable`.
+    #[must_use]
+    pub fn new(listen: SocketAddr, stable: Revision) -> Self {
+        Self {
+            listen,
+            stable,
+            admin: None,
+            metrics_path: "/metrics".to_owned(),
+            connect_timeout: Duration::from_secs(1),
+            answer_timeout: Duration::from_secs(30),
+            header_timeout: Duration::from_secs(60),
+            idle_timeout: Duration::from_secs(15),
+            idle_connections: 128,
+            cool_down: Duration::from_secs(1),
+            reuse: Reuse::default(),
+            trust_forwarded: false,
+            latency_bounds: vec![
+                0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+            ],
+            sampling: Duration::from_millis(250),
+            history: Duration::from_secs(3_600),
+        }
+    }
+
+    /// Serves the counters to Prometheus on `address`.
+    #[must_use]
+    pub fn with_admin(mut self, address: SocketAddr) -> Self {
+        self.admin = Some(address);
+        self
+    }
+
+    /// Sets the path of the counters; see [`Config::metrics_path`].
+    #[must_use]
+    pub fn with_metrics_path(mut self, path: impl Into<String>) -> Self {
+        self.metrics_path = path.into();
+        self
+    }
+
+    /// Sets [`Config::connect_timeout`].
+    #[must_use]
+    pub fn with_connect_timeout(mut self, limit: Duration) -> Self {
+        self.connect_timeout = limit;
+        self
+    }
+
+    /// Sets [`Config::answer_timeout`].
+    #[must_use]
+    pub fn with_answer_timeout(mut self, limit: Duration) -> Self {
+        self.answer_timeout = limit;
+        self
+    }
+
+    /// Sets [`Config::header_timeout`].
+    #[must_use]
+    pub fn with_header_timeout(mut self, limit: Duration) -> Self {
+        self.header_timeout = limit;
+        self
+    }
+
+    /// Sets [`Config::idle_timeout`].
+    #[must_use]
+    pub fn with_idle_timeout(mut self, limit: Duration) -> Self {
+        self.idle_timeout = limit;
+        self
+    }
+
+    /// Sets [`Config::idle_connections`].
+    #[must_use]
+    pub fn with_idle_connections(mut self, count: usize) -> Self {
+        self.idle_connections = count;
+        self
+    }
+
+    /// Sets [`Config::cool_down`].
+    #[must_use]
+    pub fn with_cool_down(mut self, length: Duration) -> Self {
+        self.cool_down = length;
+        self
+    }
+
+    /// Sets [`Config::reuse`].
+    #[must_use]
+    pub fn with_reuse(mut self, reuse: Reuse) -> Self {
+        self.reuse = reuse;
+        self
+    }
+
+    /// Sets [`Config::trust_forwarded`].
+    #[must_use]
+    pub fn with_trust_forwarded(mut self, trust: bool) -> Self {
+        self.trust_forwarded = trust;
+        self
+    }
+
+    /// Sets [`Config::latency_bounds`], in seconds.
+    #[must_use]
+    pub fn with_latency_bounds(mut self, bounds: impl Into<Vec<f64>>) -> Self {
+        self.latency_bounds = bounds.into();
+        self
+    }
+
+    /// Sets [`Config::sampling`].
+    #[must_use]
+    pub fn with_sampling(mut self, interval: Duration) -> Self {
+        self.sampling = interval;
+        self
+    }
+
+    /// Sets [`Config::history`].
+    #[must_use]
+    pub fn with_history(mut self, length: Duration) -> Self {
+        self.history = length;
+        self
+    }
+
+    pub(crate) fn check(&self) -> Result<(), ProxyError> {
+        let refuse = |key, wanted| Err(ProxyError::Config { key, wanted });
+        for (key, limit) in [
+            ("connect_timeout", self.connect_timeout),
+            ("answer_timeout", self.answer_timeout),
+            ("header_timeout", self.header_timeout),
+            ("idle_timeout", self.idle_timeout),
+            ("sampling", self.sampling),
+            ("history", self.history),
+        ] {
+            if limit.is_zero() {
+                return refuse(key, "longer than nothing");
+            }
+        }
+        let bounds = &self.latency_bounds;
+        let usable = bounds.iter().all(|bound| bound.is_finite() && *bound > 0.0);
+        if !usable || !bounds.is_sorted_by(|a, b| a < b) || !(1..=64).contains(&bounds.len()) {
+            return refuse(
+                "latency_bounds",
+                "1 to 64 positive, finite, ascending seconds",
+            );
+        }
+        if !self.metrics_path.starts_with('/') {
+            return refuse("metrics_path", "a path that begins with `/`");
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_cannot_work_is_refused_by_name() {
+        let config = Config::new("127.0.0.1:0".parse().unwrap(), Revision::new("v1").unwrap());
+        config.check().unwrap();
+        let refused = |config: Config| config.check().unwrap_err().to_string();
+        for bounds in [
+            vec![],
+            vec![1.0, 1.0],
+            vec![2.0, 1.0],
+            vec![0.0],
+            vec![f64::NAN],
+        ] {
+            let text = refused(config.clone().with_latency_bounds(bounds));
+            assert!(text.starts_with("latency_bounds"), "{text}");
+        }
+        let text = refused(config.clone().with_answer_timeout(Duration::ZERO));
+        assert!(text.starts_with("answer_timeout"), "{text}");
+        let text = refused(config.with_metrics_path("metrics"));
+        assert!(text.starts_with("metrics_path"), "{text}");
+    }
+}

@@ -1,0 +1,157 @@
+//! One address that serves a revision, and what is under way there.
+
+use std::net::SocketAddr;
+use std::pin::pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::time::Duration;
+
+use codedance_core::workload::Revision;
+use tokio::sync::Notify;
+use tokio::time::Instant;
+
+use crate::config::Config;
+use crate::history::History;
+use crate::pool::Pool;
+use crate::stats::Counters;
+
+/// What outlives any change of the table: a revision's counters, and whose turn it is.
+#[derive(Debug)]
+pub(crate) struct RevisionState {
+    pub(crate) name: Revision,
+    pub(crate) counters: Counters,
+    pub(crate) history: History,
+    in_flight: AtomicU64,
+    turn: AtomicUsize,
+}
+
+impl RevisionState {
+    pub(crate) fn new(name: Revision, config: &Config, bounds: Arc<[Duration]>) -> Self {
+        Self {
+            name,
+            counters: Counters::new(bounds),
+            history: History::new(config.history),
+            in_flight: AtomicU64::new(0),
+            turn: AtomicUsize::new(0),
+        }
+    }
+
+    /// Requests being answered by this revision now, bodies included.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Whose turn it is of `count` endpoints.
+    pub(crate) fn turn(&self, count: usize) -> usize {
+        self.turn.fetch_add(1, Ordering::Relaxed) % count
+    }
+}
+
+/// An address that serves a revision.
+#[derive(Debug)]
+pub(crate) struct Endpoint {
+    pub(crate) address: SocketAddr,
+    pub(crate) pool: Pool,
+    revision: Arc<RevisionState>,
+    in_flight: AtomicU64,
+    leaving: AtomicBool,
+    /// Woken whenever nothing is in flight any more on an endpoint that is leaving.
+    idle: Notify,
+    begun: Instant,
+    /// Milliseconds after `begun`.
+    cool_until: AtomicU64,
+}
+
+impl Endpoint {
+    pub(crate) fn new(address: SocketAddr, revision: Arc<RevisionState>, config: &Config) -> Self {
+        Self {
+            address,
+            pool: Pool::new(config.idle_connections, config.idle_timeout),
+            revision,
+            in_flight: AtomicU64::new(0),
+            leaving: AtomicBool::new(false),
+            idle: Notify::new(),
+            begun: Instant::now(),
+            cool_until: AtomicU64::new(0),
+        }
+    }
+
+    /// Lets a request in, unless the endpoint is leaving.
+    ///
+    /// Counting first and asking then is what makes draining exact: of a request that comes in while
+    /// the endpoint is taken out, either the request sees that it is leaving, or
+    /// [`Endpoint::idle`] sees the request. Both need one total order of these accesses.
+    pub(crate) fn enter(self: &Arc<Self>) -> Option<Flight> {
+        self.in_flight.fetch_add(1, Ordering::SeqCst);
+        self.revision.in_flight.fetch_add(1, Ordering::Relaxed);
+        let flight = Flight {
+            endpoint: Arc::clone(self),
+        };
+        (!self.leaving.load(Ordering::SeqCst)).then_some(flight)
+    }
+
+    /// Lets no further request in.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::SeqCst);
+        self.pool.close();
+    }
+
+    /// Waits until nothing is in flight, at most until `deadline`, and returns how many are left.
+    pub(crate) async fn idle(&self, deadline: Instant) -> u64 {
+        loop {
+            // Listening begins before looking, so that no wake-up falls in between.
+            let mut woken = pin!(self.idle.notified());
+            woken.as_mut().enable();
+            let left = self.in_flight();
+            if left == 0 || tokio::time::timeout_at(deadline, woken).await.is_err() {
+                return self.in_flight();
+            }
+        }
+    }
+
+    pub(crate) fn revision(&self) -> &RevisionState {
+        &self.revision
+    }
+
+    /// Requests being answered by this endpoint now, bodies included.
+    pub(crate) fn in_flight(&self) -> u64 {
+        self.in_flight.load(Ordering::SeqCst)
+    }
+
+    /// Has the endpoint passed over for `length`.
+    pub(crate) fn cool_down(&self, length: Duration) {
+        let until = (self.begun.elapsed() + length).as_millis();
+        let until = u64::try_from(until).unwrap_or(u64::MAX);
+        self.cool_until.store(until, Ordering::Relaxed);
+    }
+
+    /// Whether it is to be passed over while others remain.
+    pub(crate) fn is_cooling(&self) -> bool {
+        let until = self.cool_until.load(Ordering::Relaxed);
+        // The usual case first: it needs no clock.
+        until != 0 && u128::from(until) > self.begun.elapsed().as_millis()
+    }
+}
+
+/// A request in flight at an endpoint; over when dropped.
+#[derive(Debug)]
+pub(crate) struct Flight {
+    endpoint: Arc<Endpoint>,
+}
+
+impl Flight {
+    pub(crate) fn endpoint(&self) -> &Endpoint {
+        &self.endpoint
+    }
+}
+
+impl Drop for Flight {
+    fn drop(&mut self) {
+        let endpoint = &self.endpoint;
+        endpoint.revision.in_flight.fetch_sub(1, Ordering::Relaxed);
+        let last = endpoint.in_flight.fetch_sub(1, Ordering::SeqCst) == 1;
+        if last && endpoint.leaving.load(Ordering::SeqCst) {
+            endpoint.idle.notify_waiters();
+        }
+    }
+}

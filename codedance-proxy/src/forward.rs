@@ -1,0 +1,268 @@
+//! One request through the proxy.
+
+use std::sync::Arc;
+use std::time::Instant;
+
+use http::Version;
+use hyper::body::Incoming;
+use hyper::{Request, Response, StatusCode};
+use tracing::debug;
+
+use crate::answer::{Answer, Relay};
+use crate::config::{Config, Reuse};
+use crate::endpoint::{Endpoint, Flight, RevisionState};
+use crate::headers::{self, Client};
+use crate::pool::{SendError, Upstream};
+use crate::stats::Event;
+use crate::table::{Route, Routing};
+use crate::upload::{Progress, Upload};
+
+/// Answers one request of a client: with what an endpoint of the chosen revision answers, or with a
+/// few words of the proxy's own.
+pub(crate) async fn forward(
+    routing: &Routing,
+    config: &Config,
+    client: &Client,
+    request: Request<Incoming>,
+) -> Response<Answer> {
+    let begun = Instant::now();
+    let (mut parts, body) = request.into_parts();
+    let route = routing.choose(&parts.headers, client.address(&parts.headers));
+    if let Err(refusal) = headers::to_endpoint(&mut parts, client) {
+        return Answer::text(refusal.status, refusal.text);
+    }
+    // Extensions are hyper's own, and would be copied with every attempt.
+    parts.extensions.clear();
+    let outgoing = Outgoing::new(Request::from_parts(parts, Upload::new(body)));
+
+    let pending = Pending::new(Arc::clone(&route.revision));
+    match exchange(routing, config, route, outgoing).await {
+        Ok(((response, upstream), flight)) => {
+            pending.answered(response.status(), begun);
+            let (mut parts, body) = response.into_parts();
+            headers::to_client(&mut parts.headers);
+            parts.version = Version::HTTP_11;
+            let relay = Relay::new(body, upstream, flight);
+            Response::from_parts(parts, Answer::Relay(relay))
+        }
+        Err(failure) => {
+            pending.failed(failure);
+            let (status, text) = failure.answer();
+            Answer::text(status, text)
+        }
+    }
+}
+
+/// Why no endpoint answered.
+#[derive(Clone, Copy, Debug)]
+enum Failure {
+    NoEndpoint,
+    Unreachable,
+    Lost,
+    TimedOut,
+    Client,
+}
+
+impl Failure {
+    fn answer(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoEndpoint => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "nothing serves this revision now",
+            ),
+            Self::Unreachable => (
+                StatusCode::BAD_GATEWAY,
+                "the server behind this proxy cannot be reached",
+            ),
+            Self::Lost => (
+                StatusCode::BAD_GATEWAY,
+                "the server behind this proxy closed the connection without an answer",
+            ),
+            Self::TimedOut => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the server behind this proxy did not answer in time",
+            ),
+            Self::Client => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the request's body did not arrive",
+            ),
+        }
+    }
+}
+
+type Exchange = (Response<Incoming>, Box<Upstream>);
+
+/// Tries the endpoints in turn until one accepts the request, and waits for its answer.
+async fn exchange(
+    routing: &Routing,
+    config: &Config,
+    mut route: Arc<Route>,
+    mut outgoing: Outgoing,
+) -> Result<(Exchange, Flight), Failure> {
+    let mut failure = Failure::NoEndpoint;
+    loop {
+        let mut outdated = false;
+        for endpoint in route.order() {
+            let Some(flight) = endpoint.enter() else {
+                outdated = true;
+                continue;
+            };
+            match attempt(config, endpoint, &mut outgoing).await {
+                Ok(exchange) => return Ok((exchange, flight)),
+                Err(Attempt::Failed(failure)) => return Err(failure),
+                Err(Attempt::NotAccepted) => failure = Failure::Unreachable,
+            }
+        }
+        // Endpoints that were taken out since the table was loaded may have successors.
+        match routing.route(&route.revision.name) {
+            Some(renewed) if outdated => route = renewed,
+            _ => return Err(failure),
+        }
+    }
+}
+
+/// Why an endpoint gave no answer.
+enum Attempt {
+    /// It cannot have read anything of the request: another one may be tried.
+    NotAccepted,
+    Failed(Failure),
+}
+
+/// Sends the request to one endpoint and waits for the head of the answer.
+///
+/// What an endpoint may have read is not sent again, with one exception: a request that can be
+/// repeated, over a connection that was kept, is repeated once over a new one.
+async fn attempt(
+    config: &Config,
+    endpoint: &Endpoint,
+    outgoing: &mut Outgoing,
+) -> Result<Exchange, Attempt> {
+    let progress = outgoing.progress.clone();
+    let progress = progress.as_deref();
+    headers::default_host(&mut outgoing.request, endpoint.address);
+    while outgoing.repeatable || config.reuse == Reuse::Always {
+        let Some(mut upstream) = endpoint.pool.take() else {
+            break;
+        };
+        let request = outgoing.copy_or_take();
+        match upstream
+            .send(request, progress, config.answer_timeout)
+            .await
+        {
+            Ok(response) => return Ok((response, upstream)),
+            Err(SendError::Unsent(request)) => outgoing.request = *request,
+            Err(SendError::Lost) if outgoing.repeatable => {
+                endpoint.revision().counters.count(Event::Resent);
+                break;
+            }
+            Err(error) => return Err(error.into()),
+        }
+    }
+    let connected = Upstream::connect(endpoint.address, config.connect_timeout).await;
+    let mut upstream = connected.map_err(|error| {
+        debug!(address = %endpoint.address, %error, "an endpoint accepted no connection");
+        endpoint.revision().counters.count(Event::RefusedConnection);
+        endpoint.cool_down(config.cool_down);
+        Attempt::NotAccepted
+    })?;
+    let request = outgoing.take();
+    match upstream
+        .send(request, progress, config.answer_timeout)
+        .await
+    {
+        // A switch of protocols that nobody asked for: what follows is not HTTP.
+        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
+            Err(Attempt::Failed(Failure::Lost))
+        }
+        Ok(response) => Ok((response, upstream)),
+        Err(SendError::Unsent(request)) => {
+            outgoing.request = *request;
+            Err(Attempt::NotAccepted)
+        }
+        Err(error) => Err(error.into()),
+    }
+}
+
+impl From<SendError> for Attempt {
+    fn from(error: SendError) -> Self {
+        match error {
+            SendError::Unsent(_) => Self::NotAccepted,
+            SendError::Lost => Self::Failed(Failure::Lost),
+            SendError::TimedOut => Self::Failed(Failure::TimedOut),
+            SendError::ClientFailed => Self::Failed(Failure::Client),
+        }
+    }
+}
+
+/// A request that is to be sent, perhaps more than once.
+struct Outgoing {
+    /// An empty request while one that cannot be repeated is on its way.
+    request: Request<Upload>,
+    progress: Option<Arc<Progress>>,
+    /// Whether sending it twice is the same as sending it once.
+    repeatable: bool,
+}
+
+impl Outgoing {
+    fn new(request: Request<Upload>) -> Self {
+        let progress = request.body().progress();
+        Self {
+            repeatable: progress.is_none() && request.method().is_idempotent(),
+            request,
+            progress,
+        }
+    }
+
+    fn copy_or_take(&mut self) -> Request<Upload> {
+        if !self.repeatable {
+            return self.take();
+        }
+        let mut copy = Request::new(Upload::Empty);
+        copy.method_mut().clone_from(self.request.method());
+        copy.uri_mut().clone_from(self.request.uri());
+        copy.headers_mut().clone_from(self.request.headers());
+        copy
+    }
+
+    fn take(&mut self) -> Request<Upload> {
+        std::mem::replace(&mut self.request, Request::new(Upload::Empty))
+    }
+}
+
+/// A request whose outcome is open. Dropped before it is settled, its client went away.
+struct Pending {
+    revision: Arc<RevisionState>,
+    settled: bool,
+}
+
+impl Pending {
+    const fn new(revision: Arc<RevisionState>) -> Self {
+        Self {
+            revision,
+            settled: false,
+        }
+    }
+
+    fn answered(mut self, status: StatusCode, begun: Instant) {
+        self.settled = true;
+        self.revision.counters.answered(status, begun.elapsed());
+    }
+
+    fn failed(mut self, failure: Failure) {
+        self.settled = true;
+        let revision = &self.revision.name;
+        debug!(%revision, ?failure, "a request got no answer");
+        self.revision.counters.count(match failure {
+            Failure::Client => Event::ClientAbort,
+            _ => Event::NoAnswer,
+        });
+    }
+}
+
+impl Drop for Pending {
+    fn drop(&mut self) {
+        if !self.settled {
+            self.revision.counters.count(Event::ClientAbort);
+        }
+    }
+}

@@ -1,0 +1,350 @@
+//! What a proxy takes from messages and adds to them.
+
+use std::net::{IpAddr, SocketAddr};
+
+use http::header::{
+    CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
+    PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
+};
+use http::uri::{PathAndQuery, Uri};
+use http::{Method, Request, StatusCode, Version, request};
+
+use crate::upload::Upload;
+
+const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
+const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
+
+/// Headers that concern one connection only (RFC 9110, 7.6.1), besides those that `Connection`
+/// names.
+const HOP_BY_HOP: [HeaderName; 7] = [
+    HeaderName::from_static("keep-alive"),
+    HeaderName::from_static("proxy-connection"),
+    PROXY_AUTHENTICATE,
+    PROXY_AUTHORIZATION,
+    TE,
+    TRANSFER_ENCODING,
+    UPGRADE,
+];
+
+/// Who is at the other end of a connection.
+#[derive(Clone, Debug)]
+pub(crate) struct Client {
+    /// The address without the port, made once for all requests of the connection.
+    address: HeaderValue,
+    trust_forwarded: bool,
+}
+
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, trust_forwarded: bool) -> Self {
+        Self {
+            address: address_value(peer.ip()),
+            trust_forwarded,
+        }
+    }
+
+    /// The address of the client of this request, as text: the peer's, or what a trusted proxy in
+    /// front says.
+    pub(crate) fn address<'a>(&'a self, headers: &'a HeaderMap) -> &'a [u8] {
+        let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back();
+        match forwarded {
+            Some(line) if self.trust_forwarded => {
+                let last = line.as_bytes().rsplit(|byte| *byte == b',').next();
+                last.unwrap_or_default().trim_ascii()
+            }
+            _ => self.address.as_bytes(),
+        }
+    }
+}
+
+/// The address as text; an IPv4 client of an IPv6 socket is an IPv4 client.
+fn address_value(address: IpAddr) -> HeaderValue {
+    let text = address.to_canonical().to_string();
+    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
+}
+
+/// A request that the proxy answers itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Refusal {
+    pub(crate) status: StatusCode,
+    pub(crate) text: &'static str,
+}
+
+impl Refusal {
+    const fn new(status: StatusCode, text: &'static str) -> Self {
+        Self { status, text }
+    }
+}
+
+/// Makes the head of a client's request the head of the request to an endpoint.
+///
+/// A missing `Host` of an HTTP/1.0 request stays missing here: the endpoint's address takes its
+/// place once the endpoint is known.
+pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<(), Refusal> {
+    if parts.method == Method::CONNECT {
+        return Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this proxy opens no tunnels",
+        ));
+    }
+    let asks_to_upgrade = connection_names(&parts.headers, "upgrade");
+    if asks_to_upgrade && !parts.headers.get_all(UPGRADE).iter().all(may_be_ignored) {
+        return Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this proxy does not switch protocols",
+        ));
+    }
+    if parts.headers.contains_key(TRANSFER_ENCODING) {
+        // The body is framed anew, and a length beside it is an attack or a mistake.
+        parts.headers.remove(CONTENT_LENGTH);
+    }
+    strip_hop_by_hop(&mut parts.headers);
+    // Asking for the body has answered `100 Continue` already.
+    parts.headers.remove(EXPECT);
+    settle_host(parts)?;
+    forwarded(&mut parts.headers, client);
+    parts.version = Version::HTTP_11;
+    Ok(())
+}
+
+/// Makes the head of an endpoint's answer the head of the answer to a client.
+pub(crate) fn to_client(headers: &mut HeaderMap) {
+    if headers.contains_key(TRANSFER_ENCODING) {
+        headers.remove(CONTENT_LENGTH);
+    }
+    strip_hop_by_hop(headers);
+}
+
+/// Whether a client that offers this upgrade is content with a plain answer: `h2c`, which some send
+/// with every request, and newer versions of HTTP. A WebSocket is not.
+fn may_be_ignored(upgrade: &HeaderValue) -> bool {
+    upgrade
+        .as_bytes()
+        .split(|byte| *byte == b',')
+        .all(|protocol| {
+            let protocol = protocol.trim_ascii();
+            protocol.eq_ignore_ascii_case(b"h2c")
+                || protocol.eq_ignore_ascii_case(b"h2")
+                || protocol
+                    .get(..5)
+                    .is_some_and(|name| name.eq_ignore_ascii_case(b"http/"))
+        })
+}
+
+fn connection_names(headers: &HeaderMap, name: &str) -> bool {
+    headers
+        .get_all(CONNECTION)
+        .iter()
+        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
+        .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+}
+
+fn strip_hop_by_hop(headers: &mut HeaderMap) {
+    if let Entry::Occupied(connection) = headers.entry(CONNECTION) {
+        let (_, values) = connection.remove_entry_mult();
+        let mut named = Vec::new();
+        for value in values {
+            for token in value.as_bytes().split(|byte| *byte == b',') {
+                let token = token.trim_ascii();
+                // What nearly all clients send names no other header; it is not worth a look-up.
+                let usual = [&b"keep-alive"[..], b"close"];
+                if !usual.iter().any(|usual| token.eq_ignore_ascii_case(usual)) {
+                    named.extend(HeaderName::from_bytes(token));
+                }
+            }
+        }
+        for name in named {
+            headers.remove(name);
+        }
+    }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
+    }
+}
+
+/// Leaves one `Host`, and a target that names only a path.
+fn settle_host(parts: &mut request::Parts) -> Result<(), Refusal> {
+    if let Some(authority) = parts.uri.authority() {
+        // The target's authority overrides `Host` (RFC 9112, 3.2.2). Without user and password.
+        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
+        if let Ok(host) = HeaderValue::from_str(host) {
+            parts.headers.insert(HOST, host);
+        }
+        let path = parts.uri.path_and_query().cloned();
+        let star = parts.method == Method::OPTIONS && parts.uri.path().is_empty();
+        parts.uri = match path {
+            Some(path) if !star => Uri::from(path),
+            _ => Uri::from(PathAndQuery::from_static(if star { "*" } else { "/" })),
+        };
+    }
+    let mut hosts = parts.headers.get_all(HOST).iter();
+    match (hosts.next(), hosts.next()) {
+        (Some(_), None) => Ok(()),
+        (None, _) if parts.version == Version::HTTP_10 => Ok(()),
+        _ => Err(Refusal::new(
+            StatusCode::BAD_REQUEST,
+            "a request needs exactly one Host header",
+        )),
+    }
+}
+
+fn forwarded(headers: &mut HeaderMap, client: &Client) {
+    let addresses = match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(_) => client.address.clone(),
+        Entry::Occupied(lines) => {
+            let lines: Vec<_> = lines
+                .iter()
+                .chain([&client.address])
+                .map(HeaderValue::as_bytes)
+                .collect();
+            // Values joined by what may stand in a value are a value.
+            HeaderValue::try_from(lines.join(&b", "[..])).unwrap_or_else(|_| client.address.clone())
+        }
+    };
+    headers.insert(X_FORWARDED_FOR, addresses);
+    let stands = |headers: &HeaderMap, name: HeaderName| {
+        client.trust_forwarded && headers.contains_key(name)
+    };
+    if !stands(headers, X_FORWARDED_PROTO) {
+        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+    }
+    if !stands(headers, X_FORWARDED_HOST) {
+        match headers.get(HOST).cloned() {
+            Some(host) => headers.insert(X_FORWARDED_HOST, host),
+            None => headers.remove(X_FORWARDED_HOST),
+        };
+    }
+}
+
+/// Gives a request without `Host`, an HTTP/1.0 client's, the endpoint's address: HTTP/1.1 needs one.
+pub(crate) fn default_host(request: &mut Request<Upload>, endpoint: SocketAddr) {
+    if let Entry::Vacant(host) = request.headers_mut().entry(HOST)
+        && let Ok(value) = HeaderValue::try_from(endpoint.to_string())
+    {
+        host.insert(value);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn client() -> Client {
+        Client::new("[::ffff:192.0.2.7]:1234".parse().unwrap(), false)
+    }
+
+    fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> request::Parts {
+        let mut parts = Request::get(uri).body(()).unwrap().into_parts().0;
+        for (name, value) in headers {
+            parts.headers.append(*name, HeaderValue::from_static(value));
+        }
+        parts
+    }
+
+    fn refused(headers: &[(&'static str, &'static str)]) -> Option<u16> {
+        let refusal = to_endpoint(&mut request("/", headers), &client()).err()?;
+        Some(refusal.status.as_u16())
+    }
+
+    #[test]
+    fn headers_of_one_connection_end_here() {
+        let mut parts = request(
+            "/",
+            &[
+                ("host", "shop"),
+                ("connection", "close, X-Secret"),
+                ("connection", "keep-alive ,x-other"),
+                ("x-secret", "1"),
+                ("x-other", "1"),
+                ("x-other", "2"),
+                ("keep-alive", "timeout=5"),
+                ("proxy-connection", "keep-alive"),
+                ("proxy-authorization", "Basic x"),
+                ("te", "trailers"),
+                ("trailer", "x-sum"),
+                ("transfer-encoding", "chunked"),
+                ("content-length", "5"),
+                ("expect", "100-continue"),
+                ("accept", "*/*"),
+            ],
+        );
+        to_endpoint(&mut parts, &client()).unwrap();
+        let mut left: Vec<_> = parts.headers.keys().map(HeaderName::as_str).collect();
+        left.sort_unstable();
+        let expected = [
+            "accept",
+            "host",
+            "trailer",
+            "x-forwarded-for",
+            "x-forwarded-host",
+            "x-forwarded-proto",
+        ];
+        assert_eq!(left, expected);
+    }
+
+    #[test]
+    fn only_upgrades_that_cannot_be_ignored_are_refused() {
+        let host = ("host", "shop");
+        let upgrade = |protocol| refused(&[host, ("connection", "Upgrade"), ("upgrade", protocol)]);
+        assert_eq!(upgrade("websocket"), Some(501));
+        assert_eq!(upgrade("h2c, websocket"), Some(501));
+        assert_eq!(upgrade("h2c"), None);
+        assert_eq!(upgrade("HTTP/2.0, h2c"), None);
+        assert_eq!(
+            refused(&[host, ("upgrade", "websocket")]),
+            None,
+            "not named"
+        );
+    }
+
+    #[test]
+    fn there_is_exactly_one_host() {
+        assert_eq!(refused(&[]), Some(400));
+        assert_eq!(refused(&[("host", "a"), ("host", "b")]), Some(400));
+        assert_eq!(refused(&[("host", "a"), ("connection", "host")]), Some(400));
+
+        let mut old = request("/", &[]);
+        old.version = Version::HTTP_10;
+        to_endpoint(&mut old, &client()).unwrap();
+        assert_eq!(old.version, Version::HTTP_11);
+
+        let mut absolute = request("http://me@shop:8080/a?b=c", &[("host", "other")]);
+        to_endpoint(&mut absolute, &client()).unwrap();
+        assert_eq!(absolute.headers[HOST], "shop:8080");
+        assert_eq!(absolute.uri, "/a?b=c");
+    }
+
+    #[test]
+    fn forwarded_headers_say_what_was_seen_here() {
+        let before = [
+            ("host", "shop"),
+            ("x-forwarded-for", "198.51.100.1"),
+            ("x-forwarded-for", "198.51.100.2, 198.51.100.3"),
+            ("x-forwarded-proto", "https"),
+            ("x-forwarded-host", "spoofed"),
+        ];
+        let mut parts = request("/", &before);
+        assert_eq!(client().address(&parts.headers), b"192.0.2.7");
+        to_endpoint(&mut parts, &client()).unwrap();
+        let all = "198.51.100.1, 198.51.100.2, 198.51.100.3, 192.0.2.7";
+        assert_eq!(parts.headers["x-forwarded-for"], all);
+        assert_eq!(parts.headers["x-forwarded-proto"], "http");
+        assert_eq!(parts.headers["x-forwarded-host"], "shop");
+    }
+
+    #[test]
+    fn a_trusted_proxy_in_front_is_believed() {
+        let client = Client::new("192.0.2.7:1234".parse().unwrap(), true);
+        let before = [
+            ("host", "shop"),
+            ("x-forwarded-for", "203.0.113.9, 198.51.100.3"),
+            ("x-forwarded-proto", "https"),
+        ];
+        let mut parts = request("/", &before);
+        assert_eq!(client.address(&parts.headers), b"198.51.100.3");
+        assert_eq!(client.address(&HeaderMap::new()), b"192.0.2.7");
+        to_endpoint(&mut parts, &client).unwrap();
+        assert_eq!(parts.headers["x-forwarded-proto"], "https");
+        assert_eq!(parts.headers["x-forwarded-host"], "shop");
+    }
+}

@@ -1,0 +1,93 @@
+//! An HTTP/1.1 reverse proxy that lives in your process, divides traffic between two revisions of a
+//! service, and counts what becomes of every request.
+//!
+//! ```text
+//!                       ┌──────────────── Proxy ────────────────┐
+//!                       │  table: stable 95 %, canary 5 %       │     v1 (stable)
+//!                       │    │                                  ├───▶ 10.0.0.1:80
+//!   clients ──HTTP/1.1──┼──▶ choose ──▶ endpoint ──▶ connection ├───▶ 10.0.0.2:80
+//!                       │    ▲             │  ▲                  │     v2 (canary)
+//!                       │    │             ▼  │                 ├───▶ 10.0.0.3:80
+//!                       │    │        counters, in flight       │
+//!                       └────┼─────────────┼──┼─────────────────┘
+//!                  TrafficRouter  MetricsSource  Endpoints     /metrics for Prometheus
+//! ```
+//!
+//! A [`Proxy`] is three of Codedance's ports in one:
+//! [`TrafficRouter`](codedance_core::traffic::TrafficRouter) sets the split,
+//! [`Endpoints`](codedance_core::traffic::Endpoints) says which addresses serve a revision, and
+//! [`MetricsSource`](codedance_core::metrics::MetricsSource) tells the judge what was counted.
+//!
+//! ```
+//! use codedance_core::Percent;
+//! use codedance_core::traffic::{Endpoints, Split, TrafficRouter};
+//! use codedance_core::workload::Revision;
+//! use codedance_proxy::{Config, Proxy};
+//!
+//! # tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+//! let (v1, v2) = (Revision::new("v1")?, Revision::new("v2")?);
+//! let proxy = Proxy::bind(Config::new("127.0.0.1:0".parse()?, v1.clone())).await?;
+//! proxy.add(&v1, "10.0.0.1:80".parse()?).await?;
+//! proxy.add(&v2, "10.0.0.3:80".parse()?).await?;
+//!
+//! // In force for the next request; none is lost by it.
+//! proxy.apply(&Split::new(v1, v2, Percent::new(5)?)).await?;
+//!
+//! let cut = proxy.shutdown(std::time::Duration::from_secs(30)).await;
+//! assert_eq!(cut, 0);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! # }).unwrap();
+//! ```
+//!
+//! # Guarantees
+//!
+//! - **A change loses nothing.** Every request loads the routing table once; the table is swapped as
+//!   a whole. Connections of clients outlive every change.
+//! - **0 % is nothing, 100 % is everything.** Between them each request is drawn anew, or users stay
+//!   together by the hash of a header, a cookie or their address, exactly as with nginx
+//!   `split_clients` – except that users without a key stay with the stable revision; see
+//!   [`in_cohort`].
+//! - **Kept connections lose nothing.** A server may close an idle connection just when a request is
+//!   sent over it. Requests that may be repeated are then repeated, all others never travel over a
+//!   connection that was kept; see [`Reuse`].
+//! - **Nothing is sent twice that may not be.** Another endpoint of the revision is tried only as
+//!   long as none can have read the request.
+//! - **Draining is exact.** Once an endpoint is drained, no request is in flight there, bodies
+//!   included, and none comes.
+//!
+//! # What clients see
+//!
+//! Bodies are streamed both ways. Headers that concern one connection end at the proxy; `Host`
+//! stays; `X-Forwarded-For` is appended to; `X-Forwarded-Proto` and `-Host` are set. Of the proxy's
+//! own come, as one line of plain text:
+//!
+//! | status | because |
+//! |---|---|
+//! | 400 | the request has no `Host`, or several |
+//! | 408 | the client stopped sending its request's body |
+//! | 501 | the request asks for a tunnel (`CONNECT`) or another protocol (a WebSocket); not for `h2c`, which is ignored, as HTTP allows |
+//! | 502 | no endpoint of the revision accepts a connection, or the one that did closed it without an answer |
+//! | 503 | the revision has no endpoint |
+//! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
+
+mod answer;
+mod cohort;
+mod config;
+mod endpoint;
+mod error;
+mod exposition;
+mod forward;
+mod headers;
+mod history;
+mod pool;
+mod router;
+mod server;
+mod source;
+mod stats;
+mod table;
+mod upload;
+
+pub use cohort::{cohort_hash, in_cohort};
+pub use config::{Config, Reuse};
+pub use server::Proxy;
+pub use stats::Totals;

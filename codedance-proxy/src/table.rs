@@ -1,0 +1,427 @@
+//! The routing table: which revisions there are, where they are served, and who gets which.
+
+use std::collections::BTreeMap;
+use std::net::SocketAddr;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use arc_swap::ArcSwap;
+use codedance_core::traffic::{CohortKey, Split};
+use codedance_core::workload::Revision;
+use codedance_core::{Percent, Timestamp};
+use http::HeaderMap;
+use http::header::HeaderName;
+use tokio::time::Instant;
+
+use crate::cohort::{KeySource, in_cohort};
+use crate::config::Config;
+use crate::endpoint::{Endpoint, RevisionState};
+use crate::error::ProxyError;
+
+/// The table in force, and the draft that the next one is made from.
+///
+/// A request loads the table once and keeps to it; a change is one atomic swap, so there is no
+/// moment between two tables at which a request could find neither.
+#[derive(Debug)]
+pub(crate) struct Routing {
+    current: ArcSwap<Table>,
+    draft: Mutex<Draft>,
+    config: Config,
+    bounds: Arc<[Duration]>,
+}
+
+/// Everything that one request needs to know to be sent on its way.
+#[derive(Debug)]
+pub(crate) struct Table {
+    split: Split,
+    stable: Arc<Route>,
+    canary: Option<(Arc<Route>, Percent)>,
+    key: Option<KeySource>,
+    routes: BTreeMap<Revision, Arc<Route>>,
+}
+
+/// A revision and the endpoints that serve it.
+#[derive(Debug)]
+pub(crate) struct Route {
+    pub(crate) revision: Arc<RevisionState>,
+    pub(crate) endpoints: Vec<Arc<Endpoint>>,
+}
+
+#[derive(Debug)]
+struct Draft {
+    split: Split,
+    key: Option<KeySource>,
+    groups: BTreeMap<Revision, Group>,
+}
+
+#[derive(Debug)]
+struct Group {
+    revision: Arc<RevisionState>,
+    endpoints: Vec<Arc<Endpoint>>,
+    /// Out of rotation, with requests that may still be in flight.
+    leaving: Vec<Arc<Endpoint>>,
+}
+
+impl Routing {
+    /// Everything goes to the stable revision of the configuration, which has no endpoint yet.
+    pub(crate) fn new(config: Config) -> Self {
+        let bounds = config
+            .latency_bounds
+            .iter()
+            .map(|bound| Duration::from_secs_f64(*bound))
+            .collect();
+        let mut draft = Draft {
+            split: Split::all(config.stable.clone()),
+            key: None,
+            groups: BTreeMap::new(),
+        };
+        draft.group(&config.stable, &config, &bounds);
+        Self {
+            current: ArcSwap::from_pointee(draft.table()),
+            draft: Mutex::new(draft),
+            config,
+            bounds,
+        }
+    }
+
+    /// Who answers a request with these headers from this client.
+    pub(crate) fn choose(&self, headers: &HeaderMap, address: &[u8]) -> Arc<Route> {
+        Arc::clone(self.current.load().choose(headers, address))
+    }
+
+    pub(crate) fn split(&self) -> Split {
+        self.current.load().split.clone()
+    }
+
+    pub(crate) fn routes(&self) -> BTreeMap<Revision, Arc<Route>> {
+        self.current.load().routes.clone()
+    }
+
+    pub(crate) fn route(&self, revision: &Revision) -> Option<Arc<Route>> {
+        self.current.load().routes.get(revision).cloned()
+    }
+
+    /// Puts the split in force for the next request.
+    pub(crate) fn apply(&self, split: &Split) -> Result<(), ProxyError> {
+        let key = split.cohort.as_ref().map(key_source).transpose()?;
+        let mut draft = self.draft();
+        draft.group(&split.stable, &self.config, &self.bounds);
+        if let Some(canary) = &split.canary {
+            draft.group(&canary.revision, &self.config, &self.bounds);
+        }
+        draft.split = split.clone();
+        draft.key = key;
+        self.publish(&draft);
+        Ok(())
+    }
+
+    /// Puts an endpoint in rotation, if it is not there already.
+    pub(crate) fn add(&self, revision: &Revision, address: SocketAddr) {
+        let mut draft = self.draft();
+        let group = draft.group(revision, &self.config, &self.bounds);
+        if group.endpoints.iter().all(|e| e.address != address) {
+            let endpoint = Endpoint::new(address, Arc::clone(&group.revision), &self.config);
+            group.endpoints.push(Arc::new(endpoint));
+            self.publish(&draft);
+        }
+    }
+
+    /// Takes the endpoints of the revision that are `meant` out of rotation, waits for what is in
+    /// flight there, at most `within`, and returns how many requests are left.
+    pub(crate) async fn drain(
+        &self,
+        revision: &Revision,
+        meant: impl Fn(&Endpoint) -> bool,
+        within: Duration,
+    ) -> u64 {
+        let deadline = Instant::now() + within;
+        let mut left = 0;
+        for endpoint in self.take_out(revision, meant) {
+            left += endpoint.idle(deadline).await;
+        }
+        left
+    }
+
+    /// Takes endpoints out of rotation; returns them with those that left earlier and are not idle.
+    fn take_out(
+        &self,
+        revision: &Revision,
+        meant: impl Fn(&Endpoint) -> bool,
+    ) -> Vec<Arc<Endpoint>> {
+        let mut draft = self.draft();
+        let Some(group) = draft.groups.get_mut(revision) else {
+            return Vec::new();
+        };
+        group.leaving.retain(|endpoint| endpoint.in_flight() > 0);
+        for endpoint in group.endpoints.extract_if(.., |e| meant(e)) {
+            group.leaving.push(endpoint);
+        }
+        let leaving: Vec<_> = group.leaving.iter().filter(|e| meant(e)).cloned().collect();
+        self.publish(&draft);
+        // Only now: until the new table is in force, requests have nowhere else to go.
+        for endpoint in &leaving {
+            endpoint.leave();
+        }
+        leaving
+    }
+
+    /// Notes the counters of all revisions, closes connections that idle for too long, and forgets
+    /// revisions that have neither endpoint nor share, and of which nothing is remembered.
+    pub(crate) fn tidy(&self, now: Timestamp) {
+        for route in self.routes().values() {
+            route
+                .revision
+                .history
+                .note(now, route.revision.counters.totals());
+            for endpoint in &route.endpoints {
+                endpoint.pool.sweep();
+            }
+        }
+        let mut draft = self.draft();
+        let count = draft.groups.len();
+        let Draft { split, groups, .. } = &mut *draft;
+        groups.retain(|revision, group| {
+            let named = split.stable == *revision
+                || split
+                    .canary
+                    .as_ref()
+                    .is_some_and(|c| c.revision == *revision);
+            let served = !group.endpoints.is_empty() || group.revision.in_flight() > 0;
+            let remembered = group.revision.history.last_change();
+            let recent = remembered.is_some_and(|at| now.since(at) < self.config.history);
+            named || served || recent
+        });
+        if groups.len() < count {
+            self.publish(&draft);
+        }
+    }
+
+    fn publish(&self, draft: &Draft) {
+        self.current.store(Arc::new(draft.table()));
+    }
+
+    fn draft(&self) -> MutexGuard<'_, Draft> {
+        self.draft.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Draft {
+    fn group(&mut self, name: &Revision, config: &Config, bounds: &Arc<[Duration]>) -> &mut Group {
+        self.groups.entry(name.clone()).or_insert_with(|| Group {
+            revision: Arc::new(RevisionState::new(name.clone(), config, Arc::clone(bounds))),
+            endpoints: Vec::new(),
+            leaving: Vec::new(),
+        })
+    }
+
+    fn table(&self) -> Table {
+        let routes: BTreeMap<_, _> = self
+            .groups
+            .iter()
+            .map(|(name, group)| {
+                let route = Route {
+                    revision: Arc::clone(&group.revision),
+                    endpoints: group.endpoints.clone(),
+                };
+                (name.clone(), Arc::new(route))
+            })
+            .collect();
+        let canary = self.split.canary.as_ref();
+        Table {
+            // Every revision of the split has a group: `apply` sees to it, and `tidy` leaves it.
+            stable: Arc::clone(&routes[&self.split.stable]),
+            canary: canary.map(|c| (Arc::clone(&routes[&c.revision]), c.weight)),
+            key: self.key.clone(),
+            split: self.split.clone(),
+            routes,
+        }
+    }
+}
+
+impl Table {
+    fn choose(&self, headers: &HeaderMap, address: &[u8]) -> &Arc<Route> {
+        match &self.canary {
+            Some((canary, weight)) if self.is_for_canary(*weight, headers, address) => canary,
+            _ => &self.stable,
+        }
+    }
+
+    fn is_for_canary(&self, weight: Percent, headers: &HeaderMap, address: &[u8]) -> bool {
+        match &self.key {
+            Some(key) => in_cohort(key.key(headers, address), weight),
+            None => fastrand::u16(..Percent::HUNDRED.basis_points()) < weight.basis_points(),
+        }
+    }
+}
+
+impl Route {
+    /// The endpoints in the order in which to try them: the one whose turn it is, then the others,
+    /// those that lately did not accept a connection last.
+    pub(crate) fn order(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
+        let count = self.endpoints.len();
+        let turn = if count == 0 {
+            0
+        } else {
+            self.revision.turn(count)
+        };
+        let from_turn = move || (turn..turn + count).map(move |place| place % count);
+        let first = from_turn()
+            .find(|place| !self.endpoints[*place].is_cooling())
+            .unwrap_or(turn);
+        // Sorted only when the first has failed: that is rare, and allocates.
+        let rest = std::iter::once_with(move || {
+            let mut rest: Vec<_> = from_turn().filter(|place| *place != first).collect();
+            rest.sort_by_key(|place| self.endpoints[*place].is_cooling());
+            rest
+        });
+        std::iter::once(first)
+            .chain(rest.flatten())
+            .take(count)
+            .map(|place| &self.endpoints[place])
+    }
+}
+
+fn key_source(key: &CohortKey) -> Result<KeySource, ProxyError> {
+    match key {
+        CohortKey::Header(name) => HeaderName::from_bytes(name.as_bytes())
+            .map(KeySource::Header)
+            .map_err(|_| ProxyError::HeaderName(name.clone())),
+        // A cookie's name is a token, as a header's is.
+        CohortKey::Cookie(name) if HeaderName::from_bytes(name.as_bytes()).is_ok() => {
+            Ok(KeySource::Cookie(name.clone()))
+        }
+        CohortKey::Cookie(name) => Err(ProxyError::CookieName(name.clone())),
+        CohortKey::ClientAddress => Ok(KeySource::ClientAddress),
+        other => Err(ProxyError::CohortKey(other.clone())),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn revision(name: &str) -> Revision {
+        Revision::new(name).unwrap()
+    }
+
+    fn routing() -> Routing {
+        let config = Config::new(([127, 0, 0, 1], 0).into(), revision("v1"));
+        Routing::new(config.with_cool_down(Duration::from_secs(3_600)))
+    }
+
+    fn split(points: u16) -> Split {
+        let weight = Percent::from_basis_points(points).unwrap();
+        Split::new(revision("v1"), revision("v2"), weight)
+    }
+
+    fn canaries(routing: &Routing, requests: u32) -> f64 {
+        let headers = HeaderMap::new();
+        let canary = |_: &u32| routing.choose(&headers, b"").revision.name.as_str() == "v2";
+        f64::from((0..requests).filter(canary).count() as u32)
+    }
+
+    #[test]
+    fn drawn_shares_are_within_binomial_noise() {
+        let routing = routing();
+        let requests = 200_000;
+        for points in [1, 50, 500, 2_500, 5_000, 9_999] {
+            routing.apply(&split(points)).unwrap();
+            let share = f64::from(points) / 10_000.0;
+            let expected = f64::from(requests) * share;
+            let sigma = (expected * (1.0 - share)).sqrt();
+            let found = canaries(&routing, requests);
+            assert!(
+                (found - expected).abs() <= 6.0 * sigma.max(1.0),
+                "{found} of {expected} at {points} basis points"
+            );
+        }
+    }
+
+    #[test]
+    fn nothing_means_nothing_and_everything_means_everything() {
+        let routing = routing();
+        for cohort in [None, Some(CohortKey::Cookie("id".into()))] {
+            routing
+                .apply(&split(0).with_cohort(cohort.clone()))
+                .unwrap();
+            assert_eq!(canaries(&routing, 50_000), 0.0);
+            routing.apply(&split(10_000).with_cohort(cohort)).unwrap();
+            assert_eq!(canaries(&routing, 50_000), 50_000.0);
+        }
+    }
+
+    #[test]
+    fn the_split_is_read_back_as_it_was_applied() {
+        let routing = routing();
+        assert_eq!(routing.split(), Split::all(revision("v1")));
+        let sticky = split(250).with_cohort(Some(CohortKey::Header("X-User".into())));
+        routing.apply(&sticky).unwrap();
+        assert_eq!(routing.split(), sticky);
+        for bad in [
+            CohortKey::Header("a b".into()),
+            CohortKey::Cookie(String::new()),
+        ] {
+            assert!(routing.apply(&split(1).with_cohort(Some(bad))).is_err());
+            assert_eq!(routing.split(), sticky, "a refused split changes nothing");
+        }
+    }
+
+    #[test]
+    fn endpoints_take_turns_and_cooling_ones_come_last() {
+        let routing = routing();
+        let addresses: Vec<SocketAddr> = (1..=3).map(|n| ([127, 0, 0, n], 80).into()).collect();
+        for address in addresses.iter().chain(&addresses) {
+            routing.add(&revision("v1"), *address);
+        }
+        let route = routing.route(&revision("v1")).unwrap();
+        let order = || -> Vec<_> { route.order().map(|e| e.address).collect() };
+        let mut firsts: Vec<_> = (0..3).map(|_| order()[0]).collect();
+        firsts.sort();
+        assert_eq!(firsts, addresses);
+        assert_eq!(order().len(), 3);
+
+        route.endpoints[1].cool_down(Duration::from_secs(3_600));
+        for _ in 0..6 {
+            assert_eq!(order()[2], addresses[1]);
+        }
+    }
+
+    #[tokio::test]
+    async fn a_drained_endpoint_lets_nobody_in_and_waits_for_those_inside() {
+        let routing = routing();
+        let (v1, address) = (revision("v1"), ([127, 0, 0, 1], 80).into());
+        routing.add(&v1, address);
+        let route = routing.route(&v1).unwrap();
+        let flight = route.endpoints[0].enter().unwrap();
+
+        assert_eq!(routing.drain(&v1, |_| true, Duration::ZERO).await, 1);
+        assert!(route.endpoints[0].enter().is_none());
+        assert!(routing.route(&v1).unwrap().endpoints.is_empty());
+
+        // Asked again, it waits again; the last one out ends the wait.
+        let again = routing.drain(&v1, |e| e.address == address, Duration::from_secs(60));
+        let (left, ()) = tokio::join!(again, async { drop(flight) });
+        assert_eq!((left, route.revision.in_flight()), (0, 0));
+        assert_eq!(
+            routing
+                .drain(&revision("v9"), |_| true, Duration::ZERO)
+                .await,
+            0
+        );
+    }
+
+    #[test]
+    fn a_revision_is_forgotten_when_nothing_is_left_of_it() {
+        let routing = routing();
+        routing.apply(&split(100)).unwrap();
+        routing.apply(&Split::all(revision("v1"))).unwrap();
+        routing.tidy(Timestamp::from_millis(0));
+        assert!(
+            routing.route(&revision("v2")).is_some(),
+            "its history may be asked for"
+        );
+        routing.tidy(Timestamp::from_millis(3_600_000));
+        assert!(routing.route(&revision("v2")).is_none());
+        assert!(routing.route(&revision("v1")).is_some());
+    }
+}

@@ -1,0 +1,129 @@
+//! The body of a request on its way to an endpoint.
+
+use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use bytes::Bytes;
+use hyper::body::{Body, Frame, Incoming, SizeHint};
+use tokio::time::Instant;
+
+/// A request's body, passed on as it comes.
+#[derive(Debug)]
+pub(crate) enum Upload {
+    /// Nothing: the request can be sent again.
+    Empty,
+    /// What the client sends.
+    Stream(Incoming, Arc<Progress>),
+}
+
+/// How far a body has come: whose turn it is, and since when.
+#[derive(Debug)]
+pub(crate) struct Progress {
+    begun: Instant,
+    moved_after_millis: AtomicU64,
+    state: AtomicU8,
+}
+
+/// Who has to move for a request to go on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Blame {
+    Client,
+    Endpoint,
+}
+
+const TO_BE_TAKEN: u8 = 0;
+const TO_BE_SENT: u8 = 1;
+const FAILED: u8 = 2;
+
+impl Progress {
+    fn new() -> Self {
+        Self {
+            begun: Instant::now(),
+            moved_after_millis: AtomicU64::new(0),
+            state: AtomicU8::new(TO_BE_TAKEN),
+        }
+    }
+
+    /// When the endpoint last took something, or the client last sent something.
+    pub(crate) fn last_moved(&self) -> Instant {
+        self.begun + Duration::from_millis(self.moved_after_millis.load(Relaxed))
+    }
+
+    /// Who has to move now.
+    pub(crate) fn blame(&self) -> Blame {
+        match self.state.load(Relaxed) {
+            TO_BE_TAKEN => Blame::Endpoint,
+            _ => Blame::Client,
+        }
+    }
+
+    /// Whether the client broke off.
+    pub(crate) fn failed(&self) -> bool {
+        self.state.load(Relaxed) == FAILED
+    }
+
+    fn set(&self, state: u8) {
+        let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        self.moved_after_millis.store(millis, Relaxed);
+        self.state.store(state, Relaxed);
+    }
+}
+
+impl Upload {
+    pub(crate) fn new(body: Incoming) -> Self {
+        if body.is_end_stream() {
+            Self::Empty
+        } else {
+            Self::Stream(body, Arc::new(Progress::new()))
+        }
+    }
+
+    /// How far it has come; `None` when there is nothing to send.
+    pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
+        match self {
+            Self::Empty => None,
+            Self::Stream(_, progress) => Some(Arc::clone(progress)),
+        }
+    }
+}
+
+impl Body for Upload {
+    type Data = Bytes;
+    type Error = hyper::Error;
+
+    fn poll_frame(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
+        let Self::Stream(body, progress) = self.get_mut() else {
+            return Poll::Ready(None);
+        };
+        // Asked for more, so what there was has been taken: now the client has to send.
+        if progress.state.load(Relaxed) == TO_BE_TAKEN {
+            progress.set(TO_BE_SENT);
+        }
+        let frame = ready!(Pin::new(body).poll_frame(cx));
+        progress.set(match &frame {
+            Some(Err(_)) => FAILED,
+            Some(Ok(_)) | None => TO_BE_TAKEN,
+        });
+        Poll::Ready(frame)
+    }
+
+    fn is_end_stream(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream(body, _) => body.is_end_stream(),
+        }
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match self {
+            Self::Empty => SizeHint::with_exact(0),
+            Self::Stream(body, _) => body.size_hint(),
+        }
+    }
+}

@@ -1,0 +1,7 @@
+//! The proxy between real clients and real servers on the loopback device.
+
+mod counting;
+mod faults;
+mod forwarding;
+mod moving;
+mod support;

@@ -1,4 +1,5 @@
 //! The pure heart of Codedance. (Book to come.)
+pub mod config;
 pub mod decision;
 #[cfg(feature = "driver")]
 pub mod driver;

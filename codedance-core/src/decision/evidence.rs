@@ -93,4 +93,17 @@ impl Memory {
     pub fn is_empty(&self) -> bool {
         self.0.is_null()
     }
+
+    /// The part at `index` of what [`Memory::join`] put together; empty if there is none.
+    pub(super) fn part(&self, index: usize) -> Self {
+        self.0.get(index).cloned().map_or_else(Self::default, Self)
+    }
+
+    /// Several memories as one, in their order; empty if there are none.
+    pub(super) fn join(parts: Vec<Self>) -> Self {
+        if parts.is_empty() {
+            return Self::default();
+        }
+        Self(parts.into_iter().map(|part| part.0).collect())
+    }
 }

@@ -2,16 +2,77 @@
 //!
 //! A [`Judge`] is a pure function. What it must remember between two looks is part of what it returns
 //! ([`Memory`]), so that it lies in the rollout's snapshot and a replay decides the same, bit for bit.
+//!
+//! A [`Policy`] says which [`Metric`]s are watched, which [`Limits`] they have, and who judges them:
+//!
+//! | judge | decides by | remembers |
+//! |---|---|---|
+//! | [`Thresholds`], the default | limits, read with the uncertainty that few requests leave | counts of good and bad looks |
+//! | [`Classic`] | 40, 30 and 30 points for three metrics | nothing |
+//! | `Rules` (feature `rules`) | the user's own expressions, in CEL | nothing |
+//! | a [`Judge`] of the user's own | whatever it likes, as long as it is pure | whatever it likes, as JSON |
+//!
+//! [`Policy::judge`] makes one judge of all that are appointed: the worst [`Verdict`] counts.
+//!
+//! ```
+//! use codedance_core::decision::{Evidence, Limits, Memory, Metric, Policy, Verdict};
+//! use codedance_core::metrics::{Reading, Sample, Signal, Window};
+//! use codedance_core::{Percent, Timestamp};
+//!
+//! let errors = Metric::new("errors", Signal::ErrorRate, Limits::fail(Percent::new(1)?));
+//! let policy = Policy::builder().with_metric(errors).build()?;
+//! let judge = policy.judge(&[]);
+//!
+//! let mut memory = Memory::default();
+//! let verdicts = [1, 2, 3].map(|minute| {
+//!     let at = |minute: i64| Timestamp::from_millis(minute * 60_000);
+//!     let window = Window::new(at(minute - 1), at(minute));
+//!     let canary = Sample::Counts { bad: 41, total: 803 };
+//!     let stable = Sample::Counts { bad: 12, total: 15_000 };
+//!     let readings = [Reading::new("errors", canary, stable)];
+//!     let assessment = judge.assess(&Evidence::new(window, &readings, &memory));
+//!     memory = assessment.memory;
+//!     (assessment.verdict, assessment.reasons[0].to_string())
+//! });
+//! let why = "errors is 5.11 % (41 of 803 requests), above its limit of 1 %".to_owned();
+//! assert_eq!(verdicts[0], (Verdict::Hold, why.clone()));
+//! assert_eq!(verdicts[2], (Verdict::Rollback, why));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
+mod appoint;
+mod breach;
+mod builder;
+mod classic;
+mod curve;
 mod evidence;
+mod finding;
 mod judge;
+mod limits;
+mod metric;
+mod panel;
 mod policy;
+mod quantity;
+mod rates;
 mod reason;
+#[cfg(feature = "rules")]
+mod rules;
+mod sample;
 mod score;
-mod standin;
+mod thresholds;
 
+pub use appoint::{JudgeConfig, RuleAction, RuleConfig};
+pub use breach::Breach;
+pub use builder::{PolicyBuilder, PolicyError};
+pub use classic::{Classic, ClassicConfig};
 pub use evidence::{Evidence, Memory};
 pub use judge::{Assessment, Judge, MetricAssessment, MetricOutcome, Verdict};
-pub use policy::{Limits, Metric, Policy, PolicyError, Reaction};
-pub use reason::Reason;
+pub use limits::{Floor, Limits};
+pub use metric::Metric;
+pub use policy::{Policy, Reaction};
+pub use quantity::{Quantity, QuantityError, Unit};
+pub use reason::{Absence, Reason};
+#[cfg(feature = "rules")]
+pub use rules::Rules;
 pub use score::{Score, ScoreRange};
+pub use thresholds::{Thresholds, ThresholdsConfig};

@@ -1,55 +1,183 @@
-//! What is watched, what is good enough, and what happens when it is not.
+//! What is watched, who judges it, and what happens when it is not good enough.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use crate::metrics::{MetricQuery, Signal};
-use crate::time;
+use super::appoint::{Bench, JudgeConfig};
+use super::builder::{PolicyBuilder, PolicyError, watches};
+use super::metric::{Metric, Watch};
+use super::{Judge, Reason};
+use crate::metrics::MetricQuery;
+use crate::workload::GroupStatus;
 
 /// Everything that a rollout is judged by, as plain data that has been checked.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(default, deny_unknown_fields)]
-#[non_exhaustive]
+///
+/// A policy that exists is a good one: it comes from [`PolicyBuilder::build`], or out of a file through
+/// the same checks. In a file, every key may be left out:
+///
+/// ```
+/// use codedance_core::config;
+/// use codedance_core::decision::Policy;
+///
+/// let policy: Policy = config::from_json(
+///     r#"{
+///         "interval": "30s",
+///         "metrics": [
+///             {"name": "errors", "signal": "error_rate", "limits": {"fail": "1%"}, "critical": true},
+///             {"name": "p99", "signal": {"latency": 0.99}, "limits": {"fail": "500ms"}}
+///         ],
+///         "judges": [{"thresholds": {"min_requests": 100}}]
+///     }"#,
+/// )?;
+/// assert_eq!(policy.metrics().len(), 2);
+/// # Ok::<(), config::ConfigError>(())
+/// ```
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "PolicyBuilder", into = "PolicyBuilder")]
 pub struct Policy {
-    /// What is measured, in this order. Empty: nothing is, and stages end when their time has passed.
-    pub metrics: Vec<Metric>,
-    /// The time between two looks. Default 30 s.
-    #[serde(with = "time::duration")]
-    pub interval: Duration,
-    /// What a rollback verdict of the judges leads to. Default: roll back.
-    pub on_bad_metrics: Reaction,
-    /// What a canary's replica that ends, cannot start, or restarts too often leads to. Default: roll
-    /// back.
-    pub on_crash: Reaction,
-    /// What a firing alert leads to. Default: roll back.
-    pub on_alert: Reaction,
-    /// What follows when a stage's deadline passes undecided. Default: hold.
-    pub on_inconclusive: Reaction,
-    /// How many restarts of the canary's replicas, together, count as a crash. Default 3.
-    pub restart_limit: u32,
-    /// How long a canary with traffic may have no ready replica before that counts as a crash. Default
-    /// 30 s.
-    #[serde(with = "time::duration")]
-    pub grace: Duration,
-    /// Whether a bad canary is rolled back even while an operator has paused the rollout. Default true.
-    pub rollback_while_paused: bool,
+    settings: PolicyBuilder,
+    bench: Bench,
 }
 
-impl Default for Policy {
-    fn default() -> Self {
-        Self {
-            metrics: Vec::new(),
-            interval: Duration::from_secs(30),
-            on_bad_metrics: Reaction::Rollback,
-            on_crash: Reaction::Rollback,
-            on_alert: Reaction::Rollback,
-            on_inconclusive: Reaction::Hold,
-            restart_limit: 3,
-            grace: Duration::from_secs(30),
-            rollback_while_paused: true,
-        }
+impl Policy {
+    /// A policy to be: nothing is measured yet, and everything else has its default.
+    pub fn builder() -> PolicyBuilder {
+        PolicyBuilder::default()
     }
+
+    /// The policy to be changed: [`PolicyBuilder::build`] checks what comes of it.
+    pub fn into_builder(self) -> PolicyBuilder {
+        self.settings
+    }
+
+    /// What is measured, in this order. Empty: nothing is, and stages end when their time has passed.
+    pub fn metrics(&self) -> &[Metric] {
+        &self.settings.metrics
+    }
+
+    /// The judges as appointed. Empty: [`Thresholds`](super::Thresholds) with its defaults, if anything
+    /// is measured.
+    #[must_use]
+    pub fn judges(&self) -> &[JudgeConfig] {
+        &self.settings.judges
+    }
+
+    /// The time between two looks, above 0 and at most 1 h. Default 30 s.
+    #[must_use]
+    pub const fn interval(&self) -> Duration {
+        self.settings.interval
+    }
+
+    /// What a rollback verdict of the judges leads to. Default: roll back.
+    #[must_use]
+    pub const fn on_bad_metrics(&self) -> Reaction {
+        self.settings.on_bad_metrics
+    }
+
+    /// What a canary's replica that ends, cannot start, or restarts too often leads to. Default: roll
+    /// back.
+    #[must_use]
+    pub const fn on_crash(&self) -> Reaction {
+        self.settings.on_crash
+    }
+
+    /// What a firing alert leads to. Default: roll back.
+    #[must_use]
+    pub const fn on_alert(&self) -> Reaction {
+        self.settings.on_alert
+    }
+
+    /// What follows when a stage's deadline passes undecided, or too many looks could not tell: never
+    /// [`Reaction::Ignore`]. Default: hold.
+    #[must_use]
+    pub const fn on_inconclusive(&self) -> Reaction {
+        self.settings.on_inconclusive
+    }
+
+    /// How many restarts of the canary's replicas, together, count as a crash. At least 1, default 3.
+    #[must_use]
+    pub const fn restart_limit(&self) -> u32 {
+        self.settings.restart_limit
+    }
+
+    /// How long a canary with traffic may have no ready replica before that counts as a crash. Above 0
+    /// and at most 24 h. Default 30 s.
+    #[must_use]
+    pub const fn grace(&self) -> Duration {
+        self.settings.grace
+    }
+
+    /// Whether a bad canary is rolled back even while an operator has paused the rollout. Default true.
+    #[must_use]
+    pub const fn rollback_while_paused(&self) -> bool {
+        self.settings.rollback_while_paused
+    }
+
+    /// Whether there is anything to judge: a metric or a judge. If not, stages end by their time alone.
+    #[must_use]
+    pub fn watches(&self) -> bool {
+        !self.settings.metrics.is_empty() || !self.settings.judges.is_empty()
+    }
+
+    /// The questions that a source is to answer at each look, in the order of the metrics.
+    #[must_use]
+    pub fn queries(&self) -> Vec<MetricQuery> {
+        self.metrics().iter().map(Metric::query).collect()
+    }
+
+    /// What is wrong with the canary's replicas by themselves: any that failed, or too many restarts.
+    ///
+    /// Whether that leads to a rollback is for [`Policy::on_crash`] to say.
+    #[must_use]
+    pub fn fault(&self, canary: GroupStatus) -> Option<Reason> {
+        fault(canary, self.restart_limit())
+    }
+
+    /// All judges that the policy appoints, as one: the worst verdict counts.
+    ///
+    /// `own` holds the user's judges; those that the policy appoints by their
+    /// [name](super::Judge::name) are taken. Of one that is not there, the place is held by a judge that
+    /// always holds, with [`Reason::UnknownJudge`].
+    #[must_use]
+    pub fn judge(&self, own: &[Arc<dyn Judge>]) -> Arc<dyn Judge> {
+        self.bench.panel(own)
+    }
+}
+
+impl Policy {
+    pub(super) const fn of(settings: PolicyBuilder, bench: Bench) -> Self {
+        Self { settings, bench }
+    }
+
+    pub(super) const fn settings(&self) -> &PolicyBuilder {
+        &self.settings
+    }
+
+    /// The metrics in the form that judges work with.
+    pub(super) fn checked(&self) -> Result<Arc<[Watch]>, PolicyError> {
+        watches(self.metrics())
+    }
+}
+
+impl From<Policy> for PolicyBuilder {
+    fn from(policy: Policy) -> Self {
+        policy.into_builder()
+    }
+}
+
+/// What is wrong with replicas by themselves.
+pub(super) fn fault(canary: GroupStatus, restart_limit: u32) -> Option<Reason> {
+    if canary.failed > 0 {
+        return Some(Reason::ReplicasFailed {
+            failed: canary.failed,
+        });
+    }
+    (canary.restarts >= restart_limit).then_some(Reason::ReplicasRestarted {
+        restarts: canary.restarts,
+        limit: restart_limit,
+    })
 }
 
 /// What something bad leads to.
@@ -62,72 +190,4 @@ pub enum Reaction {
     Hold,
     /// Nothing.
     Ignore,
-}
-
-/// One metric: what it measures and what is good enough.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-#[non_exhaustive]
-pub struct Metric {
-    /// Its name, unique in the policy.
-    pub name: String,
-    /// What it measures.
-    pub signal: Signal,
-    /// What is good enough.
-    pub limits: Limits,
-    /// How much it counts in the score, relative to the others. Above 0, default 1.
-    #[serde(default = "one")]
-    pub weight: f64,
-    /// Whether its failure alone makes the whole score bad. Default false.
-    #[serde(default)]
-    pub critical: bool,
-    /// Whether a stage may not end without it. Default true.
-    #[serde(default = "yes")]
-    pub required: bool,
-}
-
-/// The limits of a metric, in its unit: shares for rates, seconds for latencies.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Limits {
-    /// Up to here all is well.
-    pub warn: f64,
-    /// From here on it has failed.
-    pub fail: f64,
-    /// From here on it is as bad as can be.
-    pub crit: f64,
-}
-
-/// A policy that cannot be.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-#[non_exhaustive]
-pub enum PolicyError {
-    /// A key holds what it cannot.
-    #[error("{key}: {problem}")]
-    Invalid {
-        /// The key, such as `metrics[1].limits.fail`.
-        key: String,
-        /// What was found, what was expected, and how to mend it.
-        problem: String,
-    },
-}
-
-impl Policy {
-    /// The questions that a source is to answer at each look, in the order of the metrics.
-    #[must_use]
-    pub fn queries(&self) -> Vec<MetricQuery> {
-        let query = |m: &Metric| MetricQuery {
-            name: m.name.clone(),
-            signal: m.signal.clone(),
-        };
-        self.metrics.iter().map(query).collect()
-    }
-}
-
-const fn one() -> f64 {
-    1.0
-}
-
-const fn yes() -> bool {
-    true
 }

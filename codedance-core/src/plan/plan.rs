@@ -506,7 +506,7 @@ mod tests {
             ("stages", |d| d.stages = vec![d.stages[0].clone(); 101]),
             ("stages[1].weight", |d| d.stages.truncate(1)),
             ("stages[1].weight", |d| {
-                d.stages[1].weight = Percent::new(99).unwrap()
+                d.stages[1].weight = Percent::new(99).unwrap();
             }),
             ("stages[1].weight", |d| {
                 d.stages[0] = d.stages[1].clone();
@@ -514,7 +514,7 @@ mod tests {
             }),
             ("stages[1].canary", |d| d.stages[1].canary = 9),
             ("stages[0].deadline", |d| {
-                d.stages[0].deadline = Some(Duration::ZERO)
+                d.stages[0].deadline = Some(Duration::ZERO);
             }),
             ("stages[0].gate.approval.name", |d| {
                 d.stages[0].gate = Some(Gate::Approval {
@@ -531,7 +531,7 @@ mod tests {
                 });
             }),
             ("progress_deadline", |d| {
-                d.progress_deadline = Duration::ZERO
+                d.progress_deadline = Duration::ZERO;
             }),
             ("give_up_after", |d| d.give_up_after = Duration::ZERO),
             ("deadline", |d| d.deadline = Some(Duration::ZERO)),

@@ -200,7 +200,9 @@ impl Strategy for Steps {
             let stage = beside_stable(&draft, step.weight, step.replicas)
                 .with_bake(step.pause.unwrap_or_default())
                 .with_deadline(step.deadline)
-                .with_gate(step.gate.clone().or(asked));
+                .with_gate(step.gate.clone().or(asked))
+                // A canary without users has no metrics.
+                .with_analysis(step.weight > Percent::ZERO);
             draft.stages.push(stage);
         }
         if draft

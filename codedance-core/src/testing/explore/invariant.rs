@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::system::System;
 use super::world::Oracle;
-use crate::decision::Verdict;
+use crate::decision::{Reaction, Verdict};
 use crate::percent::Percent;
 use crate::plan::Plan;
 use crate::rollout::{
@@ -29,7 +29,10 @@ pub(super) fn of_state(system: &System) -> Result<(), String> {
         return Err("a crash and a restore changed the state".to_owned());
     }
     match &next {
-        Next::WaitUntil(at) | Next::AwaitCommand { until: Some(at), .. } if *at <= system.now => {
+        Next::WaitUntil(at)
+        | Next::AwaitCommand {
+            until: Some(at), ..
+        } if *at <= system.now => {
             return Err(format!("it waits for {at}, which has passed"));
         }
         Next::Finished(_) => return stays_finished(system),
@@ -42,9 +45,13 @@ pub(super) fn of_state(system: &System) -> Result<(), String> {
     };
     if let Some(at) = wakes_at {
         let mut later = rollout.clone();
-        later.step(at, Input::Tick).map_err(|rejected| rejected.to_string())?;
+        later
+            .step(at, Input::Tick)
+            .map_err(|rejected| rejected.to_string())?;
         if later.next() == rollout.next() {
-            return Err(format!("the time that it waited for has come and nothing happens: {later:?}"));
+            return Err(format!(
+                "the time that it waited for has come and nothing happens: {later:?}"
+            ));
         }
     }
     Ok(())
@@ -86,10 +93,14 @@ fn of_end(system: &System, plan: &Plan, outcome: &Outcome) -> Result<(), String>
                 return Err(format!("{outcome}, but the canary has replicas"));
             }
             if world.booked != *stable {
-                return Err(format!("{outcome}, but the books name another stable revision"));
+                return Err(format!(
+                    "{outcome}, but the books name another stable revision"
+                ));
             }
             if world.share_of(stable) != Percent::HUNDRED && !meddled {
-                return Err(format!("{outcome}, but not all traffic is on the stable revision"));
+                return Err(format!(
+                    "{outcome}, but not all traffic is on the stable revision"
+                ));
             }
         }
         Outcome::Failed { action, .. } if action.is_empty() => {
@@ -114,11 +125,14 @@ pub(super) fn of_effect(system: &System, action: &Action) -> Result<(), String> 
                 let ready = told.of(revision).ready;
                 let other = if revision == stable { canary } else { stable };
                 let rises = share > told.share_of(revision);
-                let lesser_evil = revision == stable
-                    && (told.of(other).ready == 0 || desperate)
-                    && ready > 0;
+                let lesser_evil =
+                    revision == stable && (told.of(other).ready == 0 || desperate) && ready > 0;
                 let autoscaled = plan.autoscaled() && revision == stable;
-                let needed = if autoscaled { 1 } else { plan.needed_for(share) };
+                let needed = if autoscaled {
+                    1
+                } else {
+                    plan.needed_for(share)
+                };
                 if rises && ready < needed && !lesser_evil {
                     return Err(format!(
                         "{share} of the traffic is to go to {revision}, which has {ready} ready \
@@ -134,13 +148,17 @@ pub(super) fn of_effect(system: &System, action: &Action) -> Result<(), String> 
         }
         Action::Scale(fleet) => of_scale(system, fleet)?,
         Action::Retire(revision) => {
-            if world.share_of(revision) > Percent::ZERO && told.share_of(revision) == world.share_of(revision) {
+            if world.share_of(revision) > Percent::ZERO
+                && told.share_of(revision) == world.share_of(revision)
+            {
                 return Err(format!("{revision} is to be retired while it has traffic"));
             }
         }
         Action::Promote(revision) => {
             if revision != canary {
-                return Err(format!("{revision} is to be promoted, which is not the canary"));
+                return Err(format!(
+                    "{revision} is to be promoted, which is not the canary"
+                ));
             }
         }
         Action::Observe | Action::Measure(_) => {}
@@ -161,7 +179,9 @@ fn of_scale(system: &System, fleet: &Fleet) -> Result<(), String> {
         let share = told.share_of(&group.revision);
         let needed = plan.needed_for(share);
         // Replicas that are not ready carry nothing; taking them away harms nobody.
-        if count < pods.desired && pods.ready.min(count) < pods.ready && count < needed
+        if count < pods.desired
+            && pods.ready.min(count) < pods.ready
+            && count < needed
             && plan.floor() > 0
         {
             return Err(format!(
@@ -171,22 +191,21 @@ fn of_scale(system: &System, fleet: &Fleet) -> Result<(), String> {
         }
     }
     match plan.ceiling() {
-        Some(ceiling) if total > ceiling && total > had => {
-            Err(format!("{total} replicas are wanted, more than the ceiling of {ceiling}"))
-        }
+        Some(ceiling) if total > ceiling && total > had => Err(format!(
+            "{total} replicas are wanted, more than the ceiling of {ceiling}"
+        )),
         Some(_) | None => Ok(()),
     }
 }
 
 /// Of the events of every step; keeps the model's own books.
-pub(super) fn of_events(
-    system: &mut System,
-    plan: &Plan,
-    events: &[Event],
-) -> Result<(), String> {
+pub(super) fn of_events(system: &mut System, plan: &Plan, events: &[Event]) -> Result<(), String> {
     let paused = system.rollout.phase() == Phase::Paused;
     let by_hand = events.iter().any(|event| {
-        matches!(event.what, Happening::Commanded(Command::Promote | Command::PromoteFull))
+        matches!(
+            event.what,
+            Happening::Commanded(Command::Promote | Command::PromoteFull)
+        )
     });
     for event in events {
         match &event.what {
@@ -194,8 +213,16 @@ pub(super) fn of_events(
                 if paused {
                     return Err("a stage is passed while paused".to_owned());
                 }
-                let analysed = plan.stages().get(*stage).is_some_and(|stage| stage.analysis);
-                let full = system.rollout.explain().commands.contains(&Command::PromoteFull);
+                let analysed = plan
+                    .stages()
+                    .get(*stage)
+                    .is_some_and(|stage| stage.analysis)
+                    && system.rollout.policy().on_bad_metrics() != Reaction::Ignore;
+                let full = system
+                    .rollout
+                    .explain()
+                    .commands
+                    .contains(&Command::PromoteFull);
                 if analysed && !by_hand && full && system.verdict != Some(Verdict::Advance) {
                     return Err(format!(
                         "stage {} is passed although the last verdict was {:?}",
@@ -218,16 +245,25 @@ pub(super) fn of_replay(system: &System, first: Snapshot) -> Result<(), String> 
     let mut replayed = restored.with_judges([Arc::new(Oracle) as _]);
     for (at, input) in system.told_so_far.iter().flatten() {
         if replayed.would_change(*at, input) {
-            replayed.step(*at, input.clone()).map_err(|rejected| rejected.to_string())?;
+            replayed
+                .step(*at, input.clone())
+                .map_err(|rejected| rejected.to_string())?;
         }
     }
     let (mut live, mut again) = (system.rollout.clone(), replayed);
     // Idle inputs may have moved the clock alone; a last tick puts both at the same time.
     let end = system.now;
-    live.step(end, Input::Tick).map_err(|rejected| rejected.to_string())?;
-    again.step(end, Input::Tick).map_err(|rejected| rejected.to_string())?;
+    live.step(end, Input::Tick)
+        .map_err(|rejected| rejected.to_string())?;
+    again
+        .step(end, Input::Tick)
+        .map_err(|rejected| rejected.to_string())?;
     if live.snapshot() != again.snapshot() {
-        return Err(format!("replayed, it ends elsewhere: {} / {}", live.explain(), again.explain()));
+        return Err(format!(
+            "replayed, it ends elsewhere: {} / {}",
+            live.explain(),
+            again.explain()
+        ));
     }
     Ok(())
 }

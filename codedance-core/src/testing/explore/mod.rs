@@ -52,7 +52,11 @@ impl Limits {
     /// At most so many faults, words and changes from outside on one path.
     #[must_use]
     pub const fn new(faults: u8, words: u8, meddling: u8) -> Self {
-        Self { faults, words, meddling }
+        Self {
+            faults,
+            words,
+            meddling,
+        }
     }
 }
 
@@ -103,7 +107,11 @@ impl Explorer {
     /// plan be small: 2 or 3 stages, 1 to 3 replicas, times of a few seconds.
     #[must_use]
     pub fn new(plan: Plan) -> Self {
-        Self { plan, policy: oracle_policy(), limits: Limits::new(2, 1, 0) }
+        Self {
+            plan,
+            policy: oracle_policy(),
+            limits: Limits::new(2, 1, 0),
+        }
     }
 
     /// The same with other limits.
@@ -130,7 +138,11 @@ impl Explorer {
         let mut seen = BTreeMap::from([(fingerprint(&start), 0)]);
         let mut trail: Vec<(usize, String)> = vec![(0, String::new())];
         let mut queue = VecDeque::from([(0, start)]);
-        let mut explored = Explored { states: 1, transitions: 0, finals: 0 };
+        let mut explored = Explored {
+            states: 1,
+            transitions: 0,
+            finals: 0,
+        };
 
         let broken = |trail: &[(usize, String)], at: usize, last: Option<String>, broken| {
             let mut history: Vec<String> = last.into_iter().collect();
@@ -198,7 +210,10 @@ impl Explorer {
         let first = system.rollout.snapshot();
         system.told_so_far = Some(Vec::new());
         let mut history = Vec::new();
-        let broken = |history: &[String], broken| Counterexample { broken, history: history.to_vec() };
+        let broken = |history: &[String], broken| Counterexample {
+            broken,
+            history: history.to_vec(),
+        };
         for choice in choices {
             invariant::of_state(&system).map_err(|what| broken(&history, what))?;
             let mut moves = system.moves();
@@ -227,7 +242,12 @@ fn first_stranded(
             continue;
         }
         let first = ways.partition_point(|way| way.0 < to);
-        goals.extend(ways[first..].iter().take_while(|way| way.0 == to).map(|way| way.1));
+        goals.extend(
+            ways[first..]
+                .iter()
+                .take_while(|way| way.0 == to)
+                .map(|way| way.1),
+        );
     }
     saved.iter().position(|saved| !saved)
 }

@@ -11,8 +11,7 @@ use crate::error::{ErrorKind, Failure};
 use crate::percent::Percent;
 use crate::plan::{Gate, Plan};
 use crate::rollout::{
-    Action, Alert, Command, Effect, Event, Input, Next, Observation, Report, Rollout,
-    Signalled,
+    Action, Alert, Command, Effect, Event, Input, Next, Observation, Report, Rollout, Signalled,
 };
 use crate::time::Timestamp;
 use crate::traffic::Split;
@@ -48,11 +47,19 @@ pub(super) struct Move {
 }
 
 fn calm(step: String, after: Result<System, String>) -> Move {
-    Move { step, calm: true, after }
+    Move {
+        step,
+        calm: true,
+        after,
+    }
 }
 
 fn rough(step: String, after: Result<System, String>) -> Move {
-    Move { step, calm: false, after }
+    Move {
+        step,
+        calm: false,
+        after,
+    }
 }
 
 impl System {
@@ -137,9 +144,15 @@ impl System {
                 Action::Measure(_) => format!("{}: {verdict}", effect.action),
                 _ => effect.action.to_string(),
             };
-            let told = after.conclude(effect, Ok(report), Some(*verdict)).map(|()| after);
+            let told = after
+                .conclude(effect, Ok(report), Some(*verdict))
+                .map(|()| after);
             let good = *verdict == Verdict::Advance;
-            moves.push(if good { calm(step, told) } else { rough(step, told) });
+            moves.push(if good {
+                calm(step, told)
+            } else {
+                rough(step, told)
+            });
         }
         if self.limits.faults == 0 {
             return;
@@ -149,7 +162,10 @@ impl System {
         let mut crashed = self.clone();
         fault(&mut crashed);
         crashed.world.act(&effect.action, Verdict::Hold);
-        moves.push(rough(format!("{}, but crash before the outcome is told", effect.action), Ok(crashed)));
+        moves.push(rough(
+            format!("{}, but crash before the outcome is told", effect.action),
+            Ok(crashed),
+        ));
 
         for (kind, done) in [
             (ErrorKind::Timeout, true),
@@ -187,17 +203,26 @@ impl System {
                 let mut after = self.clone();
                 after.world.become_ready(revision);
                 let told = after.watch().map(|()| after);
-                moves.push(calm(format!("{revision} becomes ready, and a watch tells"), told));
+                moves.push(calm(
+                    format!("{revision} becomes ready, and a watch tells"),
+                    told,
+                ));
                 let mut unseen = self.clone();
                 unseen.world.become_ready(revision);
-                moves.push(rough(format!("{revision} becomes ready, unseen"), Ok(unseen)));
+                moves.push(rough(
+                    format!("{revision} becomes ready, unseen"),
+                    Ok(unseen),
+                ));
             }
             if self.limits.faults > 0 && pods.ready > 0 {
                 let mut after = self.clone();
                 after.limits.faults -= 1;
                 after.world.crash_one(revision);
                 let told = after.watch().map(|()| after);
-                moves.push(rough(format!("a replica of {revision} crashes, and a watch tells"), told));
+                moves.push(rough(
+                    format!("a replica of {revision} crashes, and a watch tells"),
+                    told,
+                ));
             }
             if self.limits.meddling > 0 {
                 for count in [pods.desired + 1, pods.desired.saturating_sub(1)] {
@@ -207,19 +232,27 @@ impl System {
                         pods.scale(count);
                     }
                     let told = after.watch().map(|()| after);
-                    moves.push(rough(format!("somebody scales {revision} to {count}"), told));
+                    moves.push(rough(
+                        format!("somebody scales {revision} to {count}"),
+                        told,
+                    ));
                 }
             }
         }
         if self.limits.meddling > 0 {
-            let (stable, canary) =
-                (self.rollout.plan().stable().clone(), self.rollout.plan().canary().clone());
+            let (stable, canary) = (
+                self.rollout.plan().stable().clone(),
+                self.rollout.plan().canary().clone(),
+            );
             for weight in [Percent::ZERO, Percent::ratio(1, 2), Percent::HUNDRED] {
                 let mut after = self.clone();
                 after.limits.meddling -= 1;
                 after.world.split = Split::new(stable.clone(), canary.clone(), weight);
                 let told = after.watch().map(|()| after);
-                moves.push(rough(format!("somebody routes {weight} to the canary"), told));
+                moves.push(rough(
+                    format!("somebody routes {weight} to the canary"),
+                    told,
+                ));
             }
         }
     }
@@ -229,7 +262,12 @@ impl System {
         let policy = self.rollout.policy();
         let mut words: Vec<(String, Input)> = Command::ALL
             .into_iter()
-            .map(|command| (format!("an operator says {command}"), Input::Command(command)))
+            .map(|command| {
+                (
+                    format!("an operator says {command}"),
+                    Input::Command(command),
+                )
+            })
             .collect();
         let firing = Alert::new("pager", Signalled::Firing);
         words.push(("an alert fires".to_owned(), Input::Alert(firing)));
@@ -307,7 +345,10 @@ impl System {
         again.told_so_far = None;
         again.tell(input)?;
         if again.rollout.snapshot() != self.rollout.snapshot() {
-            return Err(format!("the outcome of `{}`, told twice, counted twice", effect.action));
+            return Err(format!(
+                "the outcome of `{}`, told twice, counted twice",
+                effect.action
+            ));
         }
         Ok(())
     }
@@ -324,7 +365,10 @@ impl System {
         if let Some(told) = &mut self.told_so_far {
             told.push((self.now, input.clone()));
         }
-        let events = self.rollout.step(self.now, input).map_err(|rejected| rejected.to_string())?;
+        let events = self
+            .rollout
+            .step(self.now, input)
+            .map_err(|rejected| rejected.to_string())?;
         invariant::of_events(self, &plan, &events)?;
         Ok(events)
     }
@@ -348,7 +392,9 @@ pub(super) fn oracle_policy() -> Policy {
 fn rebase(value: &mut serde_json::Value, key: &str, now: Timestamp) {
     match value {
         serde_json::Value::String(text) => {
-            let Ok(at) = text.parse::<Timestamp>() else { return };
+            let Ok(at) = text.parse::<Timestamp>() else {
+                return;
+            };
             let away = at.as_millis() - now.as_millis();
             *text = match key {
                 "entered" | "since" | "from" | "now" | "began" => String::new(),
@@ -362,7 +408,8 @@ fn rebase(value: &mut serde_json::Value, key: &str, now: Timestamp) {
             values.iter_mut().for_each(|value| rebase(value, key, now));
         }
         serde_json::Value::Object(map) => {
-            map.iter_mut().for_each(|(key, value)| rebase(value, key, now));
+            map.iter_mut()
+                .for_each(|(key, value)| rebase(value, key, now));
         }
         serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
     }

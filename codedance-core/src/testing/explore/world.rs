@@ -27,7 +27,11 @@ pub(super) struct Pods {
 
 impl World {
     pub(super) fn new(stable: &Revision, replicas: u32) -> Self {
-        let pods = Pods { desired: replicas, ready: replicas, failed: 0 };
+        let pods = Pods {
+            desired: replicas,
+            ready: replicas,
+            failed: 0,
+        };
         Self {
             pods: BTreeMap::from([(stable.clone(), pods)]),
             split: Split::all(stable.clone()),
@@ -40,10 +44,12 @@ impl World {
     }
 
     pub(super) fn fleet(&self) -> FleetStatus {
-        self.pods.iter().fold(FleetStatus::new(), |fleet, (revision, pods)| {
-            let status = GroupStatus::new(pods.desired, pods.ready).with_failed(pods.failed);
-            fleet.with(revision.clone(), status)
-        })
+        self.pods
+            .iter()
+            .fold(FleetStatus::new(), |fleet, (revision, pods)| {
+                let status = GroupStatus::new(pods.desired, pods.ready).with_failed(pods.failed);
+                fleet.with(revision.clone(), status)
+            })
     }
 
     pub(super) fn observation(&self) -> Observation {
@@ -57,7 +63,10 @@ impl World {
             Action::Scale(Fleet { stable, canary }) => {
                 for group in [stable, canary] {
                     if let Some(count) = group.replicas {
-                        self.pods.entry(group.revision.clone()).or_default().scale(count);
+                        self.pods
+                            .entry(group.revision.clone())
+                            .or_default()
+                            .scale(count);
                     }
                 }
                 self.booked = stable.revision.clone();
@@ -66,7 +75,10 @@ impl World {
             Action::Route(split) => {
                 self.split = split.clone();
                 let propagation = std::time::Duration::from_secs(1);
-                Report::Routed { split: split.clone(), propagation }
+                Report::Routed {
+                    split: split.clone(),
+                    propagation,
+                }
             }
             Action::Measure(_) => {
                 let gauge = match verdict {

@@ -1,0 +1,9 @@
+//! The decision layer, from outside.
+
+mod judges;
+mod policy;
+mod properties;
+#[cfg(feature = "rules")]
+mod rules;
+mod support;
+mod thresholds;

@@ -7,3 +7,8 @@ pub use codedance_process as process;
 pub use codedance_proxy as proxy;
 #[cfg(feature = "report")]
 pub use codedance_report as report;
+
+/// Runs the code of the adapter guide as tests.
+#[cfg(doctest)]
+#[doc = include_str!("../docs/adapters.md")]
+struct AdapterGuide;

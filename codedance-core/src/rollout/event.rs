@@ -136,7 +136,7 @@ impl fmt::Display for Happening {
             Self::StageEarned { stage } => write!(f, "stage {} is passed", stage + 1),
             Self::FleetChanged(fleet) => {
                 f.write_str("replicas:")?;
-                let mut separator = ' ';
+                let mut separator = " ";
                 for (revision, status) in fleet.iter() {
                     write!(
                         f,
@@ -146,7 +146,7 @@ impl fmt::Display for Happening {
                     if status.failed > 0 {
                         write!(f, " ({} failed)", status.failed)?;
                     }
-                    separator = ',';
+                    separator = ", ";
                 }
                 Ok(())
             }

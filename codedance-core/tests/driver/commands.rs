@@ -217,7 +217,7 @@ async fn a_journal_that_is_broken_stops_the_rollout_and_it_can_be_resumed() {
     tokio::time::sleep(secs(25)).await;
     for kind in [ErrorKind::Denied, ErrorKind::Conflict] {
         books.fail(Some(kind));
-        let end = driver.handle(&workload("shop")).unwrap().wait().await;
+        let end = ended(&driver.handle(&workload("shop")).unwrap()).await;
         let failure = Failure::new(kind, format!("failed to append ({kind})"));
         assert_eq!(end, Err(DriverError::Journal(failure)));
         books.fail(None);

@@ -83,7 +83,7 @@ impl Stage {
                 let started = driver
                     .start(plan("shop", 20), watching(), self.world.ports())
                     .await;
-                started.unwrap().wait().await.unwrap()
+                ended(&started.unwrap()).await.unwrap()
             }
         }
     }

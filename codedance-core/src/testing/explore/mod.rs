@@ -6,6 +6,8 @@
 //! same; that makes the space finite although time is not.
 //!
 //! ```
+//! use std::time::Duration;
+//!
 //! use codedance_core::plan::{Recreate, Strategy};
 //! use codedance_core::testing::explore::{Explorer, Limits};
 //! use codedance_core::workload::{Revision, Workload, WorkloadName};
@@ -17,7 +19,10 @@
 //!     Revision::new("v2")?,
 //!     1,
 //! );
-//! let plan = Recreate::default().plan(&workload)?;
+//! let mut draft = Recreate::default().plan(&workload)?.into_draft();
+//! draft.progress_deadline = Duration::from_secs(3);
+//! draft.give_up_after = Duration::from_secs(6);
+//! let plan = draft.try_into()?;
 //! let explored = Explorer::new(plan).with_limits(Limits::new(1, 0, 0)).run()?;
 //! assert!(explored.states > 50);
 //! # Ok(())

@@ -20,10 +20,6 @@ use crate::workload::{Progress, Revision};
 /// Where the clock of a model starts: late enough to look back from.
 const START: Timestamp = Timestamp::from_millis(1_000_000_000);
 
-/// Points of time that lie further back than this many milliseconds are all the same: an explored plan
-/// has no deadline as long as that.
-const HORIZON: i64 = 7_000;
-
 #[derive(Clone, Debug)]
 pub(super) struct System {
     pub(super) rollout: Rollout,
@@ -92,8 +88,17 @@ impl System {
             Ok(state) => state,
             Err(error) => panic!("a snapshot is plain data: {error}"),
         };
-        rebase(&mut state, "", self.now);
-        for forgotten in ["/state/effect", "/state/looks/last/at"] {
+        rebase(&mut state, "", self.now, horizon(self.rollout.plan()));
+        let began = self
+            .rollout
+            .plan()
+            .deadline()
+            .is_none()
+            .then_some("/state/began");
+        for forgotten in ["/state/effect", "/state/looks/last/at"]
+            .into_iter()
+            .chain(began)
+        {
             if let Some(value) = state.pointer_mut(forgotten) {
                 *value = serde_json::Value::Null;
             }
@@ -387,9 +392,38 @@ pub(super) fn oracle_policy() -> Policy {
     }
 }
 
+/// Points of time that lie further back than this many milliseconds are all the same to the plan: each of
+/// its deadlines has passed since.
+fn horizon(plan: &Plan) -> i64 {
+    let of_gate = |gate: &Gate| match gate {
+        Gate::Operator => Duration::ZERO,
+        Gate::Approval { timeout, .. } => *timeout,
+    };
+    let longest = plan
+        .stages()
+        .iter()
+        .flat_map(|stage| {
+            [
+                Some(stage.bake),
+                stage.deadline,
+                stage.gate.as_ref().map(of_gate),
+            ]
+        })
+        .chain([
+            Some(plan.progress_deadline()),
+            Some(plan.give_up_after()),
+            plan.deadline(),
+        ])
+        .flatten()
+        .max();
+    i64::try_from(longest.unwrap_or_default().as_millis())
+        .unwrap_or(i64::MAX)
+        .saturating_add(1_000)
+}
+
 /// Shifts every point of time so that `now` is the same in all systems, and forgets what no longer makes
 /// a difference: when a wait began that has no deadline, how long ago an alarm rang.
-fn rebase(value: &mut serde_json::Value, key: &str, now: Timestamp) {
+fn rebase(value: &mut serde_json::Value, key: &str, now: Timestamp, horizon: i64) {
     match value {
         serde_json::Value::String(text) => {
             let Ok(at) = text.parse::<Timestamp>() else {
@@ -397,19 +431,21 @@ fn rebase(value: &mut serde_json::Value, key: &str, now: Timestamp) {
             };
             let away = at.as_millis() - now.as_millis();
             *text = match key {
-                "entered" | "since" | "from" | "now" | "began" => String::new(),
+                "entered" | "since" | "from" | "now" => String::new(),
                 "settled_at" | "drained_at" | "poll_at" | "retry_at" | "due" => {
                     away.max(0).to_string()
                 }
-                _ => away.max(-HORIZON).to_string(),
+                _ => away.max(-horizon).to_string(),
             };
         }
         serde_json::Value::Array(values) => {
-            values.iter_mut().for_each(|value| rebase(value, key, now));
+            values
+                .iter_mut()
+                .for_each(|value| rebase(value, key, now, horizon));
         }
         serde_json::Value::Object(map) => {
             map.iter_mut()
-                .for_each(|(key, value)| rebase(value, key, now));
+                .for_each(|(key, value)| rebase(value, key, now, horizon));
         }
         serde_json::Value::Null | serde_json::Value::Bool(_) | serde_json::Value::Number(_) => {}
     }

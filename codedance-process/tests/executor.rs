@@ -1,5 +1,6 @@
 //! The executor with real processes.
 
+mod conformance;
 mod support;
 
 use std::net::SocketAddr;

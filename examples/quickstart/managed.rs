@@ -1,0 +1,187 @@
+//! Three versions of the demo server on this machine: the whole of Codedance in one file.
+
+use std::net::SocketAddr;
+use std::path::Path;
+use std::process::ExitCode;
+use std::sync::Arc;
+use std::time::Duration;
+
+use anyhow::{Result, bail};
+use codedance::config;
+use codedance::decision::Policy;
+use codedance::driver::{Driver, Ports};
+use codedance::memory::MemoryJournal;
+use codedance::plan::{Exponential, Plan, Strategy};
+use codedance::process::{self, ProcessExecutor, Template};
+use codedance::proxy::{self, Proxy};
+use codedance::report::{Ending, Teller};
+use codedance::rollout::{Observation, Outcome};
+use codedance::workload::{Executor, Fleet, FleetStatus, Group, Revision, Workload, WorkloadName};
+use futures::Stream;
+use tokio::sync::watch;
+
+use crate::conduct::{Operator, conduct};
+use crate::load::{Ask, Load, Tally};
+use crate::server::Version;
+use crate::show::View;
+use crate::summary;
+
+/// How many replicas serve the whole traffic.
+const REPLICAS: u32 = 3;
+
+/// How long the metrics of a stage may leave it open whether the canary is good.
+const UNDECIDED: Duration = Duration::from_secs(8);
+
+/// How long each stage holds, at least.
+const BAKE: Duration = Duration::from_secs(2);
+
+pub(crate) async fn run(
+    crash: bool,
+    listen: SocketAddr,
+    rate: u32,
+    report: &Path,
+) -> Result<ExitCode> {
+    let mut operator = Operator::listen(false)?;
+    let mut view = View::new();
+    let policy: Policy = config::from_yaml(include_str!("policy.yaml"))?;
+    let shop = WorkloadName::new("shop")?;
+    let [v1, v2, v3, v4] = Version::ALL.map(Version::revision);
+
+    // The proxy divides the traffic and counts what becomes of it: it is the router and the metrics.
+    // Its notes are taken often, because the looks at them are only half a second apart.
+    let config = proxy::Config::new(listen, v1.clone()).with_sampling(Duration::from_millis(100));
+    let proxy = Arc::new(Proxy::bind(config).await?);
+
+    // Each replica is this program in another process. The executor starts and watches it, tells the
+    // proxy of it when it is ready, and drains it there before it stops it.
+    let executor = Arc::new(executor()?.with_endpoints(proxy.clone()));
+
+    // What happens is written down before it is done. A journal on disk would outlive a crash.
+    let journal = MemoryJournal::new();
+    let driver = Driver::new(Arc::new(journal.clone()));
+
+    let mut in_service = v1.clone();
+    view.say(&format!("starting {REPLICAS} replicas of {in_service}"));
+    start(&executor, &in_service, &v2, &operator).await?;
+    let users = Load::start(proxy.local_addr(), &Ask::Demo, rate);
+    view.say(&format!(
+        "http://{} serves {rate} requests a second",
+        proxy.local_addr()
+    ));
+
+    for canary in [&v2, &v3, &v4].into_iter().take(if crash { 3 } else { 2 }) {
+        if operator.interrupted() {
+            break;
+        }
+        let plan = plan(&shop, &in_service, canary)?;
+        let ports = Ports::new(executor.clone(), proxy.clone(), proxy.clone())
+            .with_changes(observations(executor.changes()));
+        let policy = policy.clone();
+        let outcome = conduct(&driver, plan, policy, ports, &mut view, &mut operator).await?;
+        if outcome == Outcome::Completed {
+            in_service = canary.clone();
+        }
+    }
+
+    let tally = users.stop().await;
+    driver.shutdown(Duration::from_secs(2)).await;
+    executor.shutdown(Duration::from_secs(2)).await;
+    // A replica that dies by itself takes requests with it. No moving of traffic could have saved those.
+    let died_with_v4 = proxy.totals(&v4).map_or(0, |totals| totals.no_answer);
+    proxy.shutdown(Duration::from_secs(2)).await;
+
+    let stories = Teller::new().all(&journal.entries(&shop))?;
+    println!();
+    stories.iter().for_each(summary::tell);
+    let lost = tally.lost.saturating_sub(died_with_v4);
+    tell(&tally, lost, died_with_v4);
+    summary::report("Codedance quickstart", &stories, report)?;
+
+    let expected: &[Ending] = match crash {
+        false => &[Ending::Completed, Ending::RolledBack],
+        true => &[Ending::Completed, Ending::RolledBack, Ending::RolledBack],
+    };
+    let as_expected = stories.iter().map(|story| &story.outcome).eq(expected);
+    Ok(ExitCode::from(u8::from(!as_expected || lost > 0)))
+}
+
+fn executor() -> Result<ProcessExecutor> {
+    let program = std::env::current_exe()?;
+    let config = process::Config::new()
+        .with_startup_deadline(Duration::from_secs(10))
+        .with_health_interval(Duration::from_millis(250))
+        .with_drain_deadline(Duration::from_secs(5))
+        .with_grace(Duration::from_secs(2));
+    let mut executor = ProcessExecutor::new(config);
+    for version in Version::ALL {
+        let template = Template::new(&program)
+            .with_args(["serve", version.name(), "{port}"])
+            .with_health_path("/healthz")?;
+        executor = executor.with_template(version.revision(), template);
+    }
+    Ok(executor)
+}
+
+fn plan(shop: &WorkloadName, stable: &Revision, canary: &Revision) -> Result<Plan> {
+    let workload = Workload::new(shop.clone(), stable.clone(), canary.clone(), REPLICAS);
+    let mut draft = Exponential::new(BAKE).plan(&workload)?.into_draft();
+    // The executor drains each replica exactly, so the plan need not wait for good measure as well.
+    draft.drain = Duration::ZERO;
+    for stage in &mut draft.stages {
+        stage.deadline = Some(UNDECIDED);
+    }
+    Ok(draft.try_into()?)
+}
+
+/// Brings the version in service up, as it would be up already in real life.
+async fn start(
+    executor: &ProcessExecutor,
+    stable: &Revision,
+    canary: &Revision,
+    operator: &Operator,
+) -> Result<()> {
+    let mut changes = executor.changes();
+    let group = |revision: &Revision, replicas| Group {
+        revision: revision.clone(),
+        replicas: Some(replicas),
+    };
+    let fleet = Fleet {
+        stable: group(stable, REPLICAS),
+        canary: group(canary, 0),
+    };
+    executor.scale(&fleet).await?;
+    let up = changes.wait_for(|fleet| {
+        let stable = fleet.of(stable);
+        stable.ready == REPLICAS || stable.failed > 0
+    });
+    let failed = tokio::select! {
+        fleet = up => fleet?.of(stable).failed,
+        () = operator.wait() => bail!("interrupted before {stable} was up"),
+    };
+    if failed > 0 {
+        let why = executor.last_failure(stable);
+        bail!("{stable} does not start: {why:?}");
+    }
+    Ok(())
+}
+
+/// What the executor sees unasked: a replica that dies is known at once, not at the next look.
+fn observations(changes: watch::Receiver<FleetStatus>) -> impl Stream<Item = Observation> {
+    futures::stream::unfold(changes, |mut changes| async {
+        changes.changed().await.ok()?;
+        let fleet = changes.borrow_and_update().clone();
+        Some((Observation::from(fleet), changes))
+    })
+}
+
+fn tell(tally: &Tally, lost: u64, died_with_v4: u64) {
+    let (sent, well, v3) = (tally.sent(), tally.well, tally.errors_of("v3"));
+    println!("users    {sent} requests: {well} answered well, {v3} met an error of v3");
+    if died_with_v4 > 0 {
+        println!("         {died_with_v4} ended with the replica of v4 that answered them");
+    }
+    println!("         {lost} lost by moving traffic");
+    if let (Some(loss), true) = (&tally.first_loss, lost > 0) {
+        println!("         the first: {loss}");
+    }
+}

@@ -221,6 +221,9 @@ pub trait TrafficRouter: fmt::Debug + Send + Sync {
 /// - **Desired end.** Adding what is there and draining what is gone succeed and change nothing.
 /// - **Add when ready.** The caller adds an address once it answers; requests may come at once.
 /// - **Drain before stop.** After [`drain`](Self::drain) returns no new request goes to the address.
+/// - **Cancellation.** A `drain` that is dropped can be asked for again: the address may still get new
+///   requests, or none; it is never half-drained in a way that the next `drain` refuses.
+/// - **Errors** as for [`Executor`](crate::workload::Executor).
 #[async_trait]
 pub trait Endpoints: fmt::Debug + Send + Sync {
     /// `address` serves `revision` from now on.

@@ -181,6 +181,7 @@ impl State {
         if let Course::Ended(_) = self.course {
             return;
         }
+        let before = self.sight.clone();
         // A route that is under way is seen before its outcome arrives. The outcome says how long it
         // takes to be in force; the mere sight of it does not.
         let expected = match self.wanted() {
@@ -197,6 +198,10 @@ impl State {
             }
         } else {
             self.take_sight(observation, events);
+        }
+        // What the back end works on may be done with this: ask it again, rather than wait for the poll.
+        if observation.fleet.is_some() && before != self.sight {
+            self.poll_at = self.poll_at.min(self.now);
         }
     }
 

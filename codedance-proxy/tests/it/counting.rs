@@ -16,18 +16,6 @@ use tokio::time::timeout;
 
 use crate::support::*;
 
-/// A server that answers with the status that the path names.
-async fn obedient() -> Backend {
-    Backend::start(|request| async move {
-        let status = request.uri().path().trim_start_matches('/').parse();
-        Response::builder()
-            .status::<u16>(status.unwrap())
-            .body(full("done"))
-            .unwrap()
-    })
-    .await
-}
-
 fn question(signals: impl IntoIterator<Item = Signal>) -> Question {
     let metric = |signal| MetricQuery {
         name: format!("{signal:?}"),

@@ -126,6 +126,18 @@ impl Drop for Backend {
     }
 }
 
+/// A server that answers with the status that the path names.
+pub(crate) async fn obedient() -> Backend {
+    Backend::start(|request| async move {
+        let status = request.uri().path().trim_start_matches('/').parse();
+        Response::builder()
+            .status::<u16>(status.unwrap())
+            .body(full("done"))
+            .unwrap()
+    })
+    .await
+}
+
 /// A proxy in front of `stable` (v1) and `canary` (v2).
 pub(crate) async fn proxy(config: Config, stable: &[&Backend], canary: &[&Backend]) -> Proxy {
     let proxy = Proxy::bind(config).await.unwrap();

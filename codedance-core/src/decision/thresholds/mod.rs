@@ -259,10 +259,11 @@ impl Thresholds {
             .zip(&ledger.tallies)
             .find(|(_, t)| t.worst > 1)
         {
-            let mut why = vec![Reason::CriticalMetric {
+            // The figures first: they are what an operator looks for.
+            let mut why = reasons(|finding, _| finding.outcome == MetricOutcome::Fail);
+            why.push(Reason::CriticalMetric {
                 metric: watch.name.clone(),
-            }];
-            why.extend(reasons(|finding, _| finding.outcome == MetricOutcome::Fail));
+            });
             return (Verdict::Rollback, why);
         }
         // Row 2, the sequential test's conviction, belongs here.

@@ -1,5 +1,6 @@
 //! What everything that balances over addresses must do.
 
+use std::cell::Cell;
 use std::collections::BTreeSet;
 use std::net::SocketAddr;
 use std::time::Duration;
@@ -152,12 +153,19 @@ async fn draining_waits_for_what_is_in_flight(harness: &Harness) {
     for _ in 0..2 {
         begin(harness).await;
     }
+    let last = Cell::new(false);
+    let draining = async {
+        let left = drain(harness, a, LONG).await;
+        assert!(last.get(), "drain must wait for the last answer");
+        left
+    };
     let finishing = async {
-        rest(8).await;
         harness.finish(a).await;
+        rest(8).await;
+        last.set(true);
         harness.finish(a).await;
     };
-    let (left, ()) = join(drain(harness, a, LONG), finishing).await;
+    let (left, ()) = join(draining, finishing).await;
     assert_eq!(left, 0, "all requests were answered in time");
 }
 

@@ -57,6 +57,7 @@ fn each_fault_is_noticed() {
                     "a_drained_address_gets_no_request",
                     "the_last_address_can_be_drained",
                     "draining_twice_is_once",
+                    "draining_waits_for_what_is_in_flight",
                     "draining_gives_up_in_time_and_says_how_many_are_left",
                     "no_request_comes_while_draining",
                     "a_dropped_drain_can_be_repeated",
@@ -66,6 +67,7 @@ fn each_fault_is_noticed() {
                 KeepsTheLast,
                 &[
                     "the_last_address_can_be_drained",
+                    "draining_waits_for_what_is_in_flight",
                     "draining_gives_up_in_time_and_says_how_many_are_left",
                     "a_dropped_drain_can_be_repeated",
                 ],

@@ -1,9 +1,12 @@
 //! What a judge is shown.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use serde::de::DeserializeOwned;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde_json::Value;
+use serde_json::value::RawValue;
 
 use crate::error::Failure;
 use crate::metrics::{Reading, Window};
@@ -60,10 +63,14 @@ impl<'a> Evidence<'a> {
     }
 }
 
+/// How an empty memory is written.
+const NOTHING: &str = "null";
+
 /// What a judge keeps from one look to the next: plain data of its own shape, part of the snapshot.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-pub struct Memory(serde_json::Value);
+///
+/// Kept as JSON text, which takes less room than a tree of values: a process may hold ten thousand.
+#[derive(Clone, Debug, Default)]
+pub struct Memory(Option<Arc<str>>);
 
 impl Memory {
     /// Keeps `value`.
@@ -76,8 +83,8 @@ impl Memory {
     /// code that its first test shows.
     #[must_use]
     pub fn of<T: Serialize>(value: &T) -> Self {
-        match serde_json::to_value(value) {
-            Ok(value) => Self(value),
+        match serde_json::to_string(value) {
+            Ok(text) => Self::from_text(&text),
             Err(error) => panic!("a judge's memory must be plain data: {error}"),
         }
     }
@@ -85,18 +92,21 @@ impl Memory {
     /// What was kept, or the default at the first look and after the judge's own shape has changed.
     #[must_use]
     pub fn recall<T: DeserializeOwned + Default>(&self) -> T {
-        T::deserialize(&self.0).unwrap_or_default()
+        serde_json::from_str(self.text()).unwrap_or_default()
     }
 
     /// Whether nothing was kept yet.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.0.is_null()
+        self.0.is_none()
     }
 
     /// The part at `index` of what [`Memory::join`] put together; empty if there is none.
     pub(super) fn part(&self, index: usize) -> Self {
-        self.0.get(index).cloned().map_or_else(Self::default, Self)
+        let parts: Vec<&RawValue> = serde_json::from_str(self.text()).unwrap_or_default();
+        parts
+            .get(index)
+            .map_or_else(Self::default, |part| Self::from_text(part.get()))
     }
 
     /// Several memories as one, in their order; empty if there are none.
@@ -104,6 +114,39 @@ impl Memory {
         if parts.is_empty() {
             return Self::default();
         }
-        Self(parts.into_iter().map(|part| part.0).collect())
+        let parts: Vec<_> = parts.iter().map(Self::text).collect();
+        Self::from_text(&format!("[{}]", parts.join(",")))
+    }
+
+    fn from_text(text: &str) -> Self {
+        Self((text != NOTHING).then(|| text.into()))
+    }
+
+    fn text(&self) -> &str {
+        self.0.as_deref().unwrap_or(NOTHING)
+    }
+
+    fn value(&self) -> Value {
+        serde_json::from_str(self.text()).unwrap_or_default()
+    }
+}
+
+/// A store may put the keys of an object in another order.
+impl PartialEq for Memory {
+    fn eq(&self, other: &Self) -> bool {
+        self.0 == other.0 || self.value() == other.value()
+    }
+}
+
+impl Serialize for Memory {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        self.value().serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Memory {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let value = Value::deserialize(deserializer)?;
+        Ok(Self::from_text(&value.to_string()))
     }
 }

@@ -8,7 +8,8 @@ use std::time::Duration;
 
 use backon::Retryable;
 use futures::StreamExt;
-use tokio::sync::{Semaphore, mpsc, watch};
+use futures::channel::mpsc;
+use tokio::sync::{Semaphore, watch};
 use tokio::task::AbortHandle;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;

@@ -3,8 +3,9 @@
 use std::fmt;
 use std::sync::Arc;
 
-use futures::Stream;
-use tokio::sync::{mpsc, oneshot, watch};
+use futures::channel::mpsc;
+use futures::{SinkExt, Stream};
+use tokio::sync::{oneshot, watch};
 
 use super::error::{CommandError, DriverError, Missed};
 use super::feed::Feed;
@@ -226,7 +227,7 @@ impl RolloutHandle {
     async fn tell(&self, input: Input) -> Result<(), CommandError> {
         let (reply, answer) = oneshot::channel();
         let letter = Box::new(Letter { input, reply });
-        match self.letters.send(letter).await {
+        match self.letters.clone().send(letter).await {
             Ok(()) => answer
                 .await
                 .map_err(|_| CommandError::Gone)?

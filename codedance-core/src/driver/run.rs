@@ -11,9 +11,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use backon::BackoffBuilder;
+use futures::channel::mpsc;
+use futures::future::BoxFuture;
 use futures::stream::BoxStream;
 use futures::{FutureExt, StreamExt};
-use tokio::sync::{mpsc, watch};
+use tokio::sync::watch;
 
 use super::clock::{sleep, within};
 use super::core::{Core, Place};
@@ -87,11 +89,11 @@ impl Run {
             }
         };
         // A judge of the user's own may panic, or the journal. The state is only replaced as a whole.
-        let end = AssertUnwindSafe(work).catch_unwind().await;
+        let end = AssertUnwindSafe(Box::pin(work)).catch_unwind().await;
         let end = end.unwrap_or_else(|panic| {
             Err(DriverError::Panicked(panic_text(panic.as_ref()).to_owned()))
         });
-        self.close(end).await;
+        Box::pin(self.close(end)).await;
     }
 
     async fn work(&mut self) -> Result<Outcome, DriverError> {
@@ -174,14 +176,23 @@ impl Run {
             () = core.drain.cancelled(), if !leaving => Heard::ShutDown,
             outcome = or_never(effect) => Heard::Outcome(outcome),
             () = or_never(alarm.map(|at| core.clock.sleep_until(at))) => Heard::Alarm,
-            Some(letter) = letters.recv(), if !leaving => Heard::Letter(letter),
+            Some(letter) = letters.next(), if !leaving => Heard::Letter(letter),
             seen = or_never(changes.as_mut().map(StreamExt::next)), if !leaving => Heard::Seen(seen),
         }
     }
 
     /// Tells the machine: trial, journal, state, listeners.
-    async fn tell(&mut self, input: Input) -> Result<Result<(), Rejected>, DriverError> {
-        let now = self.core.clock.now();
+    ///
+    /// Boxed, so that a rollout that waits, as most do most of the time, keeps no room for it.
+    fn tell(&mut self, input: Input) -> BoxFuture<'_, Result<Result<(), Rejected>, DriverError>> {
+        Box::pin(self.tell_at(self.core.clock.now(), input))
+    }
+
+    async fn tell_at(
+        &mut self,
+        now: Timestamp,
+        input: Input,
+    ) -> Result<Result<(), Rejected>, DriverError> {
         let may_be_idle = match &input {
             // An outcome is wanted, and a time that was asked for must be told even if it changes
             // nothing else: it would be asked for again at once.

@@ -266,7 +266,7 @@ impl From<Plan> for Draft {
 impl TryFrom<Draft> for Plan {
     type Error = PlanError;
 
-    fn try_from(draft: Draft) -> Result<Self, PlanError> {
+    fn try_from(mut draft: Draft) -> Result<Self, PlanError> {
         if draft.replicas == 0 {
             return Err(PlanError::new(
                 "replicas",
@@ -327,6 +327,8 @@ impl TryFrom<Draft> for Plan {
                 format!("are {}; write 1 to {MOST_STAGES}", draft.stages.len()),
             ));
         }
+        // It will not grow any more, and a process may hold ten thousand.
+        draft.stages.shrink_to_fit();
         let plan = Self(draft);
         let mut before = None;
         for (index, stage) in plan.stages().iter().enumerate() {

@@ -8,7 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 use futures::future::join;
 
-use super::{Clause, abandon, done, rest};
+use super::{Clause, abandon, done, rest, within};
 use crate::traffic::Endpoints;
 use crate::workload::Revision;
 
@@ -161,11 +161,15 @@ async fn draining_waits_for_what_is_in_flight(harness: &Harness) {
     };
     let finishing = async {
         harness.finish(a).await;
+        harness.pass(Duration::from_millis(300)).await;
         rest(8).await;
         last.set(true);
         harness.finish(a).await;
     };
-    let (left, ()) = join(draining, finishing).await;
+    let promptly = within(LONG / 2, join(draining, finishing)).await;
+    let Some((left, ())) = promptly else {
+        panic!("drain must return soon after the last answer")
+    };
     assert_eq!(left, 0, "all requests were answered in time");
 }
 

@@ -11,7 +11,7 @@ use codedance::memory::{MemoryJournal, MemoryMetrics, MemoryRouter};
 use codedance::plan::{Draft, Plan, PlanError, Stage, Strategy};
 use codedance::traffic::Split;
 use codedance::workload::{
-    Executor, Fleet, FleetStatus, GroupStatus, Progress, Revision, Workload, WorkloadName,
+    Executor, Fleet, FleetStatus, GroupStatus, Progress, Revision, Workload,
 };
 use codedance::{Percent, Result};
 
@@ -43,42 +43,30 @@ impl Judge for Ready {
 
     fn assess(&self, evidence: &Evidence<'_>) -> Assessment {
         let ready = evidence.canary.ready == evidence.canary.desired;
-        Assessment::new(
-            if ready {
-                Verdict::Advance
-            } else {
-                Verdict::Hold
-            },
-            Vec::new(),
-        )
+        let verdict = [Verdict::Hold, Verdict::Advance][usize::from(ready)];
+        Assessment::new(verdict, Vec::new())
     }
 }
 
 /// Replicas that are only counted. A real one starts and stops something.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 struct Counted(Mutex<BTreeMap<Revision, u32>>);
 
 #[async_trait]
 impl Executor for Counted {
     async fn scale(&self, fleet: &Fleet) -> Result<FleetStatus> {
+        println!("  scale {fleet}");
         for group in [&fleet.stable, &fleet.canary] {
-            if let Some(count) = group.replicas {
-                println!("  {} × {count}", group.revision);
-                self.0.lock().unwrap().insert(group.revision.clone(), count);
-            }
+            let wanted = group.replicas.map(|count| (group.revision.clone(), count));
+            self.0.lock().unwrap().extend(wanted);
         }
         self.status().await
     }
 
     async fn status(&self) -> Result<FleetStatus> {
-        Ok(self
-            .0
-            .lock()
-            .unwrap()
-            .iter()
-            .fold(FleetStatus::new(), |fleet, (revision, count)| {
-                fleet.with(revision.clone(), GroupStatus::new(*count, *count))
-            }))
+        let counts = self.0.lock().unwrap();
+        let ready = |count: &u32| GroupStatus::new(*count, *count);
+        Ok(counts.iter().map(|(r, c)| (r.clone(), ready(c))).collect())
     }
 
     async fn promote(&self, _: &Revision) -> Result<Progress> {
@@ -94,29 +82,16 @@ impl Executor for Counted {
 #[tokio::main]
 async fn main() -> anyhow::Result<()> {
     let (v1, v2) = (Revision::new("v1")?, Revision::new("v2")?);
-    let plan = OneThenAll.plan(&Workload::new(
-        WorkloadName::new("shop")?,
-        v1.clone(),
-        v2,
-        4,
-    ))?;
+    let plan = OneThenAll.plan(&Workload::new("shop".parse()?, v1.clone(), v2, 4))?;
     let policy = Policy::builder().with_judge(JudgeConfig::Own("ready".to_owned()));
     let policy = policy.with_interval(Duration::from_millis(500)).build()?;
 
-    let (executor, router) = (
-        Counted::default(),
-        MemoryRouter::new(Split::all(v1.clone())),
-    );
-    executor.0.lock().unwrap().insert(v1, 4);
-    let ports = Ports::new(
-        Arc::new(executor),
-        Arc::new(router),
-        Arc::new(MemoryMetrics::healthy()),
-    );
-    let driver =
-        Driver::builder(Arc::new(MemoryJournal::new())).with_judges([Arc::new(Ready) as _]);
+    let executor = Arc::new(Counted(Mutex::new([(v1.clone(), 4)].into())));
+    let router = Arc::new(MemoryRouter::new(Split::all(v1)));
+    let ports = Ports::new(executor, router, Arc::new(MemoryMetrics::healthy()));
+    let (journal, judges) = (Arc::new(MemoryJournal::new()), [Arc::new(Ready) as _]);
     // The rollout ends with its driver, and can be resumed by another: keep it.
-    let driver = driver.build();
+    let driver = Driver::builder(journal).with_judges(judges).build();
     let rollout = driver.start(plan, policy, ports).await?;
     println!("{}", rollout.wait().await?);
     Ok(())

@@ -241,6 +241,13 @@ impl FleetStatus {
     }
 }
 
+impl FromIterator<(Revision, GroupStatus)> for FleetStatus {
+    fn from_iter<I: IntoIterator<Item = (Revision, GroupStatus)>>(groups: I) -> Self {
+        let groups = groups.into_iter().collect();
+        Self { groups }
+    }
+}
+
 /// How far a promotion or a retirement has come.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]

@@ -246,11 +246,10 @@ impl Ledger {
     }
 
     pub(crate) fn status(&self) -> FleetStatus {
-        self.groups
-            .iter()
-            .fold(FleetStatus::new(), |fleet, (revision, group)| {
-                fleet.with(revision.clone(), group.status())
-            })
+        let groups = self.groups.iter();
+        groups
+            .map(|(r, group)| (r.clone(), group.status()))
+            .collect()
     }
 
     fn entries(&self) -> impl Iterator<Item = (&ReplicaId, &Entry)> {

@@ -215,18 +215,16 @@ impl World {
             let count = group.each.iter().filter(|replica| which(replica)).count();
             u32::try_from(count).unwrap_or(u32::MAX)
         };
-        self.groups
-            .iter()
-            .fold(FleetStatus::new(), |status, (revision, group)| {
-                let mut of =
-                    GroupStatus::new(group.desired, count(group, |r| *r == Replica::Ready));
-                of.not_ready = count(group, |r| matches!(r, Replica::Starting(_)));
-                let failed = count(group, |r| *r == Replica::Failed);
-                status.with(
-                    revision.clone(),
-                    of.with_failed(failed).with_restarts(group.restarts),
-                )
-            })
+        let status = |group: &Replicas| {
+            let mut of = GroupStatus::new(group.desired, count(group, |r| *r == Replica::Ready));
+            of.not_ready = count(group, |r| matches!(r, Replica::Starting(_)));
+            let failed = count(group, |r| *r == Replica::Failed);
+            of.with_failed(failed).with_restarts(group.restarts)
+        };
+        let groups = self.groups.iter();
+        groups
+            .map(|(r, group)| (r.clone(), status(group)))
+            .collect()
     }
 }
 

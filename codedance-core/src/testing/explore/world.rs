@@ -44,12 +44,10 @@ impl World {
     }
 
     pub(super) fn fleet(&self) -> FleetStatus {
-        self.pods
-            .iter()
-            .fold(FleetStatus::new(), |fleet, (revision, pods)| {
-                let status = GroupStatus::new(pods.desired, pods.ready).with_failed(pods.failed);
-                fleet.with(revision.clone(), status)
-            })
+        let status =
+            |pods: &Pods| GroupStatus::new(pods.desired, pods.ready).with_failed(pods.failed);
+        let pods = self.pods.iter();
+        pods.map(|(r, pods)| (r.clone(), status(pods))).collect()
     }
 
     pub(super) fn observation(&self) -> Observation {

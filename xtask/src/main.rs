@@ -9,6 +9,7 @@ mod markdown;
 mod metadata;
 mod readme;
 mod servers;
+mod services;
 mod sh;
 mod test;
 
@@ -27,6 +28,8 @@ use clap::Parser;
 enum Cli {
     /// Runs every check that a change has to pass, and stops at the first that fails
     Test(test::Args),
+    /// Starts or stops the real servers that tests talk to
+    Services(services::Args),
     /// Measures a benchmark and compares it with its goals
     Bench(bench::Args),
 }
@@ -47,6 +50,7 @@ fn main() -> ExitCode {
 fn run(cli: Cli) -> Result<()> {
     match cli {
         Cli::Test(args) => test::run(&args),
+        Cli::Services(args) => services::run(&args),
         Cli::Bench(args) => bench::run(&args),
     }
 }

@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    guard, metadata, readme,
+    guard, metadata, readme, services,
     sh::{self, Cmd, Failed},
 };
 
@@ -180,6 +180,7 @@ fn clippy() -> Result<()> {
 }
 
 fn tests() -> Result<()> {
+    let _services = services::Guard::up()?;
     // Without a choice of targets, `cargo test` runs unit tests, integration tests and doctests, and
     // builds the examples. Benches are the one kind it leaves out.
     Cmd::new("cargo test --workspace --all-features").run("A test fails, or does not compile")?;

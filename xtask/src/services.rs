@@ -1,0 +1,247 @@
+//! `cargo xtask services up` and `down`: the real servers that tests talk to.
+//!
+//! Each is installed if it is not there, runs on a free port of this machine with its data in a folder
+//! of its own, and is stopped by what its start has noted, never by its name.
+
+use std::{
+    fs,
+    net::TcpListener,
+    os::unix::fs::MetadataExt,
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use anyhow::{Context, Result, bail, ensure};
+
+use crate::sh;
+
+/// The arguments of `cargo xtask services`.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    action: Action,
+}
+
+#[derive(Clone, Copy, Debug, clap::Subcommand)]
+enum Action {
+    /// Starts the servers that the tests need, and leaves them running
+    Up,
+    /// Stops them and removes their data
+    Down,
+}
+
+pub(crate) fn run(args: &Args) -> Result<()> {
+    match args.action {
+        Action::Up => {
+            let postgres = Postgres::up()?;
+            println!("Postgres: {}", postgres.url()?);
+        }
+        Action::Down => {
+            if let Some(postgres) = Postgres::running() {
+                postgres.down()?;
+            }
+        }
+    }
+    Ok(())
+}
+
+/// Services for as long as this lives, unless they ran before.
+#[derive(Debug)]
+pub(crate) struct Guard(Option<Postgres>);
+
+impl Guard {
+    /// # Errors
+    /// When a server cannot be installed or started.
+    pub(crate) fn up() -> Result<Self> {
+        // Whoever names a server has one.
+        if std::env::var_os("CODEDANCE_POSTGRES").is_some() || Postgres::running().is_some() {
+            return Ok(Self(None));
+        }
+        Postgres::up().map(|postgres| Self(Some(postgres)))
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        if let Some(postgres) = self.0.take()
+            && let Err(error) = postgres.down()
+        {
+            eprintln!("warning: Postgres was not stopped: {error:#}");
+        }
+    }
+}
+
+/// A Postgres of our own.
+#[derive(Debug)]
+struct Postgres {
+    /// Holds its data and its log.
+    folder: PathBuf,
+}
+
+impl Postgres {
+    /// The one that was started before and still runs.
+    fn running() -> Option<Self> {
+        let folder = fs::read_to_string(noted("folder")).ok()?.trim().into();
+        let postgres = Self { folder };
+        let status = postgres.control(&["status"]).ok()?;
+        status.then_some(postgres)
+    }
+
+    fn up() -> Result<Self> {
+        if let Some(running) = Self::running() {
+            return Ok(running);
+        }
+        // Not within the workspace: the server's own user may not be allowed to enter it.
+        let folder = format!("codedance-postgres-{}", std::process::id());
+        let postgres = Self {
+            folder: std::env::temp_dir().join(folder),
+        };
+        postgres.start().map_err(|error| {
+            fs::remove_dir_all(&postgres.folder).ok();
+            error.context("Postgres cannot be started")
+        })?;
+        Ok(postgres)
+    }
+
+    fn start(&self) -> Result<()> {
+        fs::create_dir_all(&self.folder)?;
+        if is_root() {
+            succeed(Command::new("chown").arg("postgres").arg(&self.folder))?;
+        }
+        let mut make = as_server(&program("initdb")?);
+        make.arg("--pgdata").arg(self.data());
+        succeed(make.args([
+            "--username=codedance",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--no-sync",
+        ]))?;
+        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
+        let options = format!(
+            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200"
+        );
+        ensure!(
+            self.control(&["start", "--wait", "--silent", "--options", &options])?,
+            "see {}",
+            self.folder.join("log").display(),
+        );
+        fs::create_dir_all(noted("").parent().context("the note has a folder")?)?;
+        fs::write(noted("folder"), self.folder.display().to_string())?;
+        fs::write(
+            noted("url"),
+            format!("postgres://codedance@127.0.0.1:{port}"),
+        )?;
+        Ok(())
+    }
+
+    fn url(&self) -> Result<String> {
+        let url = fs::read_to_string(noted("url"));
+        url.with_context(|| format!("nothing notes the address of {}", self.folder.display()))
+    }
+
+    fn down(&self) -> Result<()> {
+        ensure!(
+            self.control(&["stop", "--wait", "--silent", "--mode=immediate"])?,
+            "it does not stop"
+        );
+        fs::remove_file(noted("url"))?;
+        fs::remove_file(noted("folder"))?;
+        fs::remove_dir_all(&self.folder)?;
+        Ok(())
+    }
+
+    fn data(&self) -> PathBuf {
+        self.folder.join("data")
+    }
+
+    /// Whether `pg_ctl` succeeds.
+    fn control(&self, words: &[&str]) -> Result<bool> {
+        let mut control = as_server(&program("pg_ctl")?);
+        control.args(words).arg("--pgdata").arg(self.data());
+        if words.contains(&"start") {
+            control.arg("--log").arg(self.folder.join("log"));
+        }
+        // What it starts must not hold on to our own output.
+        let devnull = || std::process::Stdio::null();
+        let status = control
+            .stdin(devnull())
+            .stdout(devnull())
+            .stderr(devnull())
+            .status();
+        Ok(status.context("pg_ctl cannot be run")?.success())
+    }
+}
+
+/// Where a start notes what the tests and the stop have to know.
+fn noted(what: &str) -> PathBuf {
+    sh::root()
+        .join("target/services/postgres")
+        .with_extension(what)
+}
+
+/// The path of a program of Postgres, which is installed where it is missing.
+fn program(name: &str) -> Result<PathBuf> {
+    if let Some(found) = find(name) {
+        return Ok(found);
+    }
+    if !is_root() {
+        bail!(
+            "there is no `{name}`; install Postgres, on Debian with `apt-get install postgresql`"
+        );
+    }
+    println!("Postgres is installed with apt-get.");
+    let mut update = Command::new("apt-get");
+    succeed(update.args(["update", "--quiet"]))?;
+    let mut install = Command::new("apt-get");
+    install.env("DEBIAN_FRONTEND", "noninteractive");
+    succeed(install.args([
+        "install",
+        "--quiet",
+        "--yes",
+        "--no-install-recommends",
+        "postgresql",
+    ]))?;
+    find(name).with_context(|| format!("there is no `{name}` after its installation"))
+}
+
+/// Debian keeps the programs of each version apart, and none of them in the path.
+fn find(name: &str) -> Option<PathBuf> {
+    let path = std::env::var_os("PATH")?;
+    let mut folders = std::env::split_paths(&path).collect::<Vec<_>>();
+    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
+        folders.extend(versions.flatten().map(|version| version.path().join("bin")));
+    }
+    folders
+        .iter()
+        .map(|folder| folder.join(name))
+        .find(|file| file.is_file())
+}
+
+/// The server refuses to run as root.
+fn as_server(program: &Path) -> Command {
+    if !is_root() {
+        return Command::new(program);
+    }
+    let mut command = Command::new("runuser");
+    command
+        .args(["--user", "postgres", "--"])
+        .arg(program)
+        .current_dir("/");
+    command
+}
+
+fn is_root() -> bool {
+    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
+}
+
+fn succeed(command: &mut Command) -> Result<()> {
+    let output = command
+        .output()
+        .with_context(|| format!("{command:?} cannot be run"))?;
+    ensure!(
+        output.status.success(),
+        "{command:?}: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(())
+}

@@ -23,7 +23,7 @@ pub(crate) struct World {
 }
 
 enum Place {
-    Directory(TempDir),
+    Directory { _held: TempDir },
     Database { server: String, name: String },
 }
 
@@ -32,7 +32,7 @@ impl World {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("journal.db");
         let url = format!("sqlite:{}", file.display());
-        Self::open(url, Place::Directory(directory)).await
+        Self::open(url, Place::Directory { _held: directory }).await
     }
 
     pub(crate) async fn postgres() -> Self {

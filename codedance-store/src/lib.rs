@@ -30,6 +30,7 @@
 //!   see each decision again, bit for bit.
 
 pub mod audit;
+mod backup;
 mod fault;
 mod retention;
 mod row;

@@ -152,6 +152,10 @@ impl Store {
         entries.collect()
     }
 
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
     pub(crate) const fn pool(&self) -> &AnyPool {
         &self.pool
     }

@@ -4,6 +4,7 @@
 //! `postgres://USER@HOST:PORT`; each test makes a database of its own there and drops it.
 
 mod audit;
+mod backup;
 mod conformance;
 mod damage;
 mod driven;

@@ -335,7 +335,7 @@ impl State {
             Course::Stage(_) | Course::Rollback(_) => match self.next_move(sight) {
                 Move::Do(action) => Wanted::Do(action),
                 Move::AwaitReady(_) if self.now >= self.poll_at => Wanted::Do(Action::Observe),
-                Move::Done => self.at_goal(),
+                Move::Done => self.at_goal(sight),
                 under_way => Wanted::Wait(Resting::Moving(under_way)),
             },
             Course::Promotion(promotion) => self.promote(sight, promotion),
@@ -375,9 +375,12 @@ impl State {
         }
     }
 
-    fn at_goal(&self) -> Wanted {
+    fn at_goal(&self, sight: &Sight) -> Wanted {
         match &self.course {
             Course::Rollback(rollback) => {
+                if let (true, Some(goal)) = (rollback.roles_in_doubt, self.goal()) {
+                    return Wanted::Do(self.assign_roles(sight, goal));
+                }
                 if rollback.waiting.is_empty() || self.now >= self.poll_at {
                     Wanted::Do(Action::Retire(self.plan.canary().clone()))
                 } else {

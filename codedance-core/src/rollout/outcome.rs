@@ -59,6 +59,9 @@ impl State {
         match report {
             Report::Observed(observation) => {
                 self.in_doubt &= *action != Action::Observe;
+                if let (Action::Scale(_), Course::Rollback(rollback)) = (action, &mut self.course) {
+                    rollback.roles_in_doubt = false;
+                }
                 self.take_sight(&observation, events);
             }
             Report::Routed { split, propagation } => {

@@ -247,6 +247,15 @@ impl State {
         Action::Route(split.with_cohort(self.plan.cohort().cloned()))
     }
 
+    /// Changes no count, but tells the executor which revision is the stable one.
+    pub(super) fn assign_roles(&self, sight: &Sight, goal: Goal) -> Action {
+        let counts = Counts {
+            stable: sight.stable.desired,
+            canary: sight.canary.desired,
+        };
+        self.scale(goal, counts)
+    }
+
     fn scale(&self, goal: Goal, counts: Counts) -> Action {
         Action::Scale(Fleet {
             stable: Group {

@@ -134,6 +134,9 @@ pub(super) struct Rollback {
     /// What the back end last said it waits for.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub(super) waiting: String,
+    /// Whether the back end may believe that the canary is the stable revision: it was being promoted.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub(super) roles_in_doubt: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -211,6 +211,7 @@ impl State {
         events: &mut Events,
     ) {
         let untouched = matches!(self.course, Course::Stage(_)) && self.sight.is_none();
+        let roles_in_doubt = matches!(self.course, Course::Promotion(_));
         events.push(Happening::RollbackStarted(cause.clone()));
         self.paused = None;
         self.set_out(Course::Rollback(Rollback {
@@ -218,6 +219,7 @@ impl State {
             since: self.now,
             successor,
             waiting: String::new(),
+            roles_in_doubt,
         }));
         if untouched {
             self.finish(Outcome::Cancelled(cause), events);

@@ -74,6 +74,17 @@ fn canary_meddled_with() {
     );
 }
 
+/// Whoever takes away the only replica of a canary that is being promoted sends it back, and then the
+/// stable revision must be the stable one in the back end's books, too.
+#[test]
+fn lone_canary_meddled_with() {
+    explore(
+        "lone canary, meddled with",
+        canary(1, None),
+        Limits::new(1, 0, 1),
+    );
+}
+
 #[test]
 fn canary_behind_a_gate() {
     for on_timeout in [OnTimeout::Advance, OnTimeout::Hold, OnTimeout::Rollback] {

@@ -6,7 +6,7 @@ use std::time::Duration;
 use codedance_core::decision::Policy;
 use codedance_core::plan::{Draft, Plan, Stage};
 use codedance_core::rollout::{
-    Action, Cause, Command, Input, Next, Observation, Outcome, Report, Rollout,
+    Action, Cause, Command, Input, Next, Observation, Outcome, Report, Rollout, Waiting,
 };
 use codedance_core::traffic::Split;
 use codedance_core::workload::{
@@ -125,6 +125,12 @@ impl Shop {
     fn tell(&mut self, input: Input) {
         self.rollout.step(self.now, input).unwrap();
     }
+
+    /// A watch sees what is there.
+    fn seen(&mut self) {
+        let observation = Observation::new(self.fleet(), self.split.clone());
+        self.tell(Input::Observed(observation));
+    }
 }
 
 const LONG: Duration = Duration::from_secs(3_600);
@@ -142,4 +148,28 @@ fn a_promotion_that_is_aborted_leaves_the_stable_revision_in_the_books() {
     let outcome = shop.run(LONG, NEVER);
     assert_eq!(outcome, Some(Outcome::RolledBack(Cause::Aborted)));
     assert_eq!(shop.booked, v("v1"), "{:?}", shop.done);
+}
+
+/// Traffic that somebody took off the canary while the old revision was about to go would have been sent
+/// to replicas that are not there.
+#[test]
+fn traffic_goes_back_to_a_promoted_canary_only_when_it_is_ready() {
+    let mut shop = Shop::new();
+    shop.run_to("retire");
+    shop.canary = GroupStatus::new(1, 0);
+    shop.split = Split::all(v("v1"));
+    shop.seen();
+    assert_eq!(shop.run(Duration::from_secs(10), NEVER), None);
+    assert_eq!(shop.split, Split::all(v("v1")), "{:?}", shop.done);
+    let waiting_for = shop.rollout.explain().waiting_for;
+    let replicas = Waiting::Replicas {
+        revision: v("v2"),
+        ready: 0,
+        wanted: 1,
+    };
+    assert_eq!(waiting_for, replicas);
+
+    shop.canary = GroupStatus::new(1, 1);
+    assert_eq!(shop.run(LONG, NEVER), Some(Outcome::Completed));
+    assert_eq!(shop.split, Split::all(v("v2")));
 }

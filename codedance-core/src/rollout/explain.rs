@@ -188,10 +188,12 @@ impl Waiting {
                     Some(Doubt::NoLook) | None => Self::Bake,
                 }
             }
+            Course::Promotion(promotion) if state.still_routes(promotion) => {
+                Self::replicas(state, Role::Canary)
+            }
             Course::Promotion(promotion) => match promotion.step {
                 PromotionStep::Retiring if state.now < state.traffic.drained_at => Self::Drain,
-                PromotionStep::Routing => Self::replicas(state, Role::Canary),
-                PromotionStep::Booking | PromotionStep::Retiring => {
+                PromotionStep::Booking | PromotionStep::Routing | PromotionStep::Retiring => {
                     Self::BackEnd(promotion.waiting.clone())
                 }
             },

@@ -405,20 +405,14 @@ impl State {
             PromotionStep::Booking if promotion.waiting.is_empty() || polls => {
                 Wanted::Do(Action::Promote(canary.clone()))
             }
-            PromotionStep::Booking => Wanted::Wait(Resting::BackEnd),
-            PromotionStep::Routing
-                if sight.canary.ready < self.plan.needed_for(Percent::HUNDRED) =>
-            {
-                if polls {
+            PromotionStep::Routing | PromotionStep::Retiring if self.still_routes(promotion) => {
+                if sight.canary.ready >= self.plan.needed_for(Percent::HUNDRED) {
+                    Wanted::Do(Action::Route(Split::all(canary.clone())))
+                } else if polls {
                     Wanted::Do(Action::Observe)
                 } else {
                     Wanted::Wait(Resting::Moving(Move::AwaitReady(Role::Canary)))
                 }
-            }
-            PromotionStep::Routing => Wanted::Do(Action::Route(Split::all(canary.clone()))),
-            // Somebody meddled: what is about to be retired must have no traffic.
-            PromotionStep::Retiring if self.traffic.weight != Some(Percent::HUNDRED) => {
-                Wanted::Do(Action::Route(Split::all(canary.clone())))
             }
             PromotionStep::Retiring if self.now < self.traffic.drained_at => {
                 Wanted::Wait(Resting::Moving(Move::AwaitDrained(self.traffic.drained_at)))
@@ -426,7 +420,19 @@ impl State {
             PromotionStep::Retiring if promotion.waiting.is_empty() || polls => {
                 Wanted::Do(Action::Retire(self.plan.stable().clone()))
             }
-            PromotionStep::Retiring => Wanted::Wait(Resting::BackEnd),
+            PromotionStep::Booking | PromotionStep::Routing | PromotionStep::Retiring => {
+                Wanted::Wait(Resting::BackEnd)
+            }
+        }
+    }
+
+    /// Whether a promotion that is booked must still send all traffic to the canary. Once more where
+    /// somebody meddled: what is about to be retired must have none.
+    pub(super) fn still_routes(&self, promotion: &Promotion) -> bool {
+        match promotion.step {
+            PromotionStep::Booking => false,
+            PromotionStep::Routing => true,
+            PromotionStep::Retiring => self.traffic.weight != Some(Percent::HUNDRED),
         }
     }
 

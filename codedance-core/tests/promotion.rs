@@ -173,3 +173,26 @@ fn traffic_goes_back_to_a_promoted_canary_only_when_it_is_ready() {
     assert_eq!(shop.run(LONG, NEVER), Some(Outcome::Completed));
     assert_eq!(shop.split, Split::all(v("v2")));
 }
+
+/// Replicas that somebody took away never come back by waiting: the promotion would have waited for them
+/// until it was given up.
+#[test]
+fn a_promotion_regains_replicas_that_were_taken_away() {
+    for step in ["promote", "route", "retire"] {
+        let mut shop = Shop::new();
+        shop.run_to("promote");
+        shop.run_to(step);
+        let done = shop.done.len();
+        shop.canary = GroupStatus::new(0, 0);
+        shop.split = Split::all(v("v1"));
+        shop.seen();
+        assert_eq!(shop.run(LONG, NEVER), Some(Outcome::Completed), "{step}");
+        assert_eq!(shop.canary, GroupStatus::new(1, 1), "{step}");
+        assert_eq!(shop.split, Split::all(v("v2")), "{step}");
+        assert_eq!(shop.booked, v("v2"), "{step}: {:?}", &shop.done[done..]);
+        assert!(
+            shop.now < Timestamp::EPOCH + Duration::from_secs(60),
+            "{step}"
+        );
+    }
+}

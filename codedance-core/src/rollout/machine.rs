@@ -332,13 +332,17 @@ impl State {
                 Wanted::Wait(Resting::Paused)
             }
             Course::Promotion(_) if self.paused.is_some() => Wanted::Wait(Resting::Paused),
-            Course::Stage(_) | Course::Rollback(_) => match self.next_move(sight) {
-                Move::Do(action) => Wanted::Do(action),
-                Move::AwaitReady(_) if self.now >= self.poll_at => Wanted::Do(Action::Observe),
-                Move::Done => self.at_goal(sight),
-                under_way => Wanted::Wait(Resting::Moving(under_way)),
-            },
-            Course::Promotion(promotion) => self.promote(sight, promotion),
+            Course::Promotion(promotion) if !self.lost_ground(promotion) => {
+                self.promote(sight, promotion)
+            }
+            Course::Stage(_) | Course::Promotion(_) | Course::Rollback(_) => {
+                match self.next_move(sight) {
+                    Move::Do(action) => Wanted::Do(action),
+                    Move::AwaitReady(_) if self.now >= self.poll_at => Wanted::Do(Action::Observe),
+                    Move::Done => self.at_goal(sight),
+                    under_way => Wanted::Wait(Resting::Moving(under_way)),
+                }
+            }
             Course::Ended(_) => Wanted::Ended,
         }
     }
@@ -371,6 +375,17 @@ impl State {
                     Haste::Urgent
                 },
             }),
+            Course::Promotion(promotion) if self.lost_ground(promotion) => {
+                let last = self.plan.stages().len() - 1;
+                let (stage, sight) = (self.stage(last), self.sight.as_ref()?);
+                Some(Goal {
+                    // It is about to go: what is gone already need not come back.
+                    stable: stage.stable.map(|count| count.min(sight.stable.desired)),
+                    canary: stage.canary,
+                    weight: stage.weight,
+                    haste: Haste::Orderly,
+                })
+            }
             Course::Promotion(_) | Course::Ended(_) => None,
         }
     }
@@ -424,6 +439,22 @@ impl State {
                 Wanted::Wait(Resting::BackEnd)
             }
         }
+    }
+
+    /// Whether what the last stage had reached is there no more, and must be reached again before the
+    /// promotion is booked.
+    pub(super) fn lost_ground(&self, promotion: &Promotion) -> bool {
+        promotion.step == PromotionStep::Booking
+            && (self.lacks_capacity() || self.traffic.weight != Some(Percent::HUNDRED))
+    }
+
+    /// Whether somebody took replicas away without which the canary cannot serve everybody. No waiting
+    /// brings them back.
+    pub(super) fn lacks_capacity(&self) -> bool {
+        let needed = self.plan.needed_for(Percent::HUNDRED);
+        self.sight
+            .as_ref()
+            .is_some_and(|sight| sight.canary.desired < needed)
     }
 
     /// Whether a promotion that is booked must still send all traffic to the canary. Once more where

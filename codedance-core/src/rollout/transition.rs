@@ -25,6 +25,15 @@ impl State {
                     self.roll_back(cause, None, events);
                     return true;
                 }
+                if self.still_routes(promotion) && self.lacks_capacity() {
+                    // To be booked once more: giving it replicas says which revision is the stable one.
+                    self.set_out(Course::Promotion(Promotion {
+                        step: PromotionStep::Booking,
+                        since: promotion.since,
+                        waiting: String::new(),
+                    }));
+                    return true;
+                }
                 self.give_up_in_time(events)
             }
             Course::Rollback(_) => self.give_up_in_time(events),

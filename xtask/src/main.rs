@@ -5,6 +5,7 @@
 
 mod bench;
 mod guard;
+mod install;
 mod markdown;
 mod metadata;
 mod readme;

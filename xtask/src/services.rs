@@ -6,14 +6,16 @@
 use std::{
     fs,
     net::TcpListener,
-    os::unix::fs::MetadataExt,
     path::{Path, PathBuf},
     process::Command,
 };
 
-use anyhow::{Context, Result, bail, ensure};
+use anyhow::{Context, Result, ensure};
 
-use crate::sh;
+use crate::{
+    install::{self, is_root, succeed},
+    sh,
+};
 
 /// The arguments of `cargo xtask services`.
 #[derive(Debug, clap::Args)]
@@ -179,42 +181,15 @@ fn noted(what: &str) -> PathBuf {
         .with_extension(what)
 }
 
-/// The path of a program of Postgres, which is installed where it is missing.
+/// The path of a program of Postgres. Debian keeps those of each version apart, and none in the path.
 fn program(name: &str) -> Result<PathBuf> {
-    if let Some(found) = find(name) {
-        return Ok(found);
-    }
-    if !is_root() {
-        bail!(
-            "there is no `{name}`; install Postgres, on Debian with `apt-get install postgresql`"
-        );
-    }
-    println!("Postgres is installed with apt-get.");
-    let mut update = Command::new("apt-get");
-    succeed(update.args(["update", "--quiet"]))?;
-    let mut install = Command::new("apt-get");
-    install.env("DEBIAN_FRONTEND", "noninteractive");
-    succeed(install.args([
-        "install",
-        "--quiet",
-        "--yes",
-        "--no-install-recommends",
-        "postgresql",
-    ]))?;
-    find(name).with_context(|| format!("there is no `{name}` after its installation"))
-}
-
-/// Debian keeps the programs of each version apart, and none of them in the path.
-fn find(name: &str) -> Option<PathBuf> {
-    let path = std::env::var_os("PATH")?;
-    let mut folders = std::env::split_paths(&path).collect::<Vec<_>>();
-    if let Ok(versions) = fs::read_dir("/usr/lib/postgresql") {
-        folders.extend(versions.flatten().map(|version| version.path().join("bin")));
-    }
-    folders
-        .iter()
-        .map(|folder| folder.join(name))
-        .find(|file| file.is_file())
+    install::program(name, "postgresql", || {
+        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
+        versions
+            .flatten()
+            .map(|version| version.path().join("bin"))
+            .collect()
+    })
 }
 
 /// The server refuses to run as root.
@@ -228,20 +203,4 @@ fn as_server(program: &Path) -> Command {
         .arg(program)
         .current_dir("/");
     command
-}
-
-fn is_root() -> bool {
-    fs::metadata("/proc/self").is_ok_and(|process| process.uid() == 0)
-}
-
-fn succeed(command: &mut Command) -> Result<()> {
-    let output = command
-        .output()
-        .with_context(|| format!("{command:?} cannot be run"))?;
-    ensure!(
-        output.status.success(),
-        "{command:?}: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(())
 }

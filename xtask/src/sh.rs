@@ -254,7 +254,11 @@ fn quoted(word: &str) -> String {
 }
 
 /// Asks the process to end, so that it can stop what it started, and ends it if it does not listen.
-fn stop(child: &mut Child) -> Result<()> {
+///
+/// # Errors
+///
+/// If it can be neither asked nor ended.
+pub(crate) fn stop(child: &mut Child) -> Result<()> {
     let asked = Command::new("kill").arg(child.id().to_string()).status();
     if asked.is_ok_and(|status| status.success()) {
         let start = Instant::now();

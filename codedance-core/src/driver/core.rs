@@ -204,8 +204,14 @@ impl Place {
         Ok(Self { core, workload })
     }
 
-    /// Begins the task.
-    pub(super) fn run(self, replayed: Replay, tenure: Tenure, ports: Ports) -> RolloutHandle {
+    /// Begins the task. `taken_over`: the rollout was begun by an earlier driver.
+    pub(super) fn run(
+        self,
+        replayed: Replay,
+        taken_over: bool,
+        tenure: Tenure,
+        ports: Ports,
+    ) -> RolloutHandle {
         let core = Arc::clone(&self.core);
         let workload = self.workload.clone();
         let rollout = Arc::new(replayed.rollout);
@@ -234,6 +240,7 @@ impl Place {
             rollout,
             sequence: replayed.sequence,
             since_snapshot: replayed.since_snapshot,
+            taken_over,
             untold: replayed.last_events,
             tenure: Arc::new(tenure),
             effector,

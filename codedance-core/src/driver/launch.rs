@@ -176,6 +176,7 @@ impl Driver {
         let core = &self.inner.core;
         let place = Place::take(core, workload.clone())?;
         let tenure = core.acquire(&workload).await?;
+        let taken_over = begin.is_none();
         let replayed = match begin {
             Some((plan, policy)) => core.begin(&workload, &tenure, plan, policy).await,
             None => core.load(&workload).await.and_then(|replayed| {
@@ -185,7 +186,7 @@ impl Driver {
         match replayed {
             Ok(replayed) if !core.drain.is_cancelled() => {
                 self.tell_observers();
-                Ok(place.run(replayed, tenure, ports))
+                Ok(place.run(replayed, taken_over, tenure, ports))
             }
             refused => {
                 tenure.release().await;

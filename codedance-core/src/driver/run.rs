@@ -40,6 +40,8 @@ pub(super) struct Run {
     /// The sequence of the next entry.
     pub(super) sequence: u64,
     pub(super) since_snapshot: u32,
+    /// Whether it was begun by an earlier driver.
+    pub(super) taken_over: bool,
     /// What the last entry before a crash caused, which may not have been told.
     pub(super) untold: Vec<Event>,
     pub(super) tenure: Arc<Tenure>,
@@ -97,6 +99,10 @@ impl Run {
     }
 
     async fn work(&mut self) -> Result<Outcome, DriverError> {
+        if self.taken_over && !matches!(self.rollout.next(), Next::Finished(_)) {
+            let since = self.rollout.now();
+            self.tell(Input::TakenOver { since }).await?.ok();
+        }
         let mut effect = None;
         let mut leaving = false;
         loop {
@@ -196,7 +202,7 @@ impl Run {
         let may_be_idle = match &input {
             // An outcome is wanted, and a time that was asked for must be told even if it changes
             // nothing else: it would be asked for again at once.
-            Input::Outcome(..) | Input::Tick | Input::Command(_) => false,
+            Input::Outcome(..) | Input::Tick | Input::Command(_) | Input::TakenOver { .. } => false,
             Input::Observed(_) | Input::Alert(_) => true,
             Input::Supersede(..) | Input::Amend(..) => false,
         };

@@ -1,6 +1,7 @@
 //! What happened, for people and for other systems.
 
 use std::fmt;
+use std::time::Duration;
 
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
@@ -11,7 +12,7 @@ use super::phase::{Cause, Outcome};
 use crate::decision::Assessment;
 use crate::error::Failure;
 use crate::percent::Percent;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, display_duration};
 use crate::workload::{FleetStatus, Revision, WorkloadName};
 
 /// Something that happened in a rollout.
@@ -105,6 +106,12 @@ pub enum Happening {
         /// When it is tried again.
         retry_at: Timestamp,
     },
+    /// It is driven again, after nobody did for a while.
+    TakenOver {
+        /// How long nobody did.
+        #[serde(with = "crate::time::duration")]
+        away: Duration,
+    },
     /// The plan or the policy was edited.
     Amended {
         /// The stage that it goes on at, from 0.
@@ -179,6 +186,13 @@ impl fmt::Display for Happening {
                 write!(
                     f,
                     "could not {action}, attempt {attempts}, again at {retry_at}: {failure}"
+                )
+            }
+            Self::TakenOver { away } => {
+                write!(
+                    f,
+                    "driven again, {} after the last word",
+                    display_duration(*away)
                 )
             }
             Self::Amended { stage } => write!(f, "the plan was edited; on at stage {}", stage + 1),

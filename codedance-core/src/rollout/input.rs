@@ -8,6 +8,7 @@ use super::effect::{EffectId, Report};
 use crate::decision::Policy;
 use crate::error::Failure;
 use crate::plan::Plan;
+use crate::time::Timestamp;
 use crate::traffic::Split;
 use crate::workload::FleetStatus;
 
@@ -28,6 +29,13 @@ pub enum Input {
     Supersede(Box<Plan>, Box<Policy>),
     /// The same revisions by an edited plan or policy: go on at the last stage already earned.
     Amend(Box<Plan>, Box<Policy>),
+    /// Whoever says this drives it from now on: a process was started again, another one took over. What
+    /// is there is looked at before anything else is done, what was judged must be judged once more, and
+    /// the time in which nobody drove it counts for no deadline but the plan's own and those of gates.
+    TakenOver {
+        /// When it was last driven: [`Rollout::now`](super::Rollout::now), before.
+        since: Timestamp,
+    },
     /// The time asked for has come.
     Tick,
 }

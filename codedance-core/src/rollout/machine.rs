@@ -269,6 +269,7 @@ impl Rollout {
                 while state.advance(&mut events) {}
                 state.amend(*plan, *policy, &mut events)?;
             }
+            Input::TakenOver { since } => state.taken_over(since, &mut events),
             Input::Tick => {}
         }
         while state.advance(&mut events) {}

@@ -179,6 +179,21 @@ impl State {
         }
     }
 
+    /// Begins where somebody left off. Much may have happened that nobody saw.
+    pub(super) fn taken_over(&mut self, since: Timestamp, events: &mut Events) {
+        if let Course::Ended(_) = self.course {
+            return;
+        }
+        let away = self.now.since(since);
+        events.push(Happening::TakenOver { away });
+        self.in_doubt = true;
+        self.looks.last = None;
+        self.progress.at = self.progress.at + away;
+        if let (Course::Stage(staging), None) = (&mut self.course, self.paused) {
+            staging.idle += away;
+        }
+    }
+
     /// Takes in what a watch saw, unasked.
     pub(super) fn observe(&mut self, observation: &Observation, events: &mut Events) {
         if let Course::Ended(_) = self.course {

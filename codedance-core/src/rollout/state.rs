@@ -76,7 +76,8 @@ pub(super) struct Staging {
     /// When its capacity and traffic were first in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) reached: Option<Timestamp>,
-    /// How long it did not move on because people did not want it to, rather than the metrics.
+    /// How long it did not move on because people did not want it to or nobody drove it, rather than
+    /// because of the metrics.
     #[serde(
         default,
         with = "crate::time::duration",

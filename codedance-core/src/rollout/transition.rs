@@ -52,7 +52,8 @@ impl State {
         let Some(sight) = &self.sight else {
             return false;
         };
-        if self.paused.is_some() || self.next_move(sight) != Move::Done {
+        // Nothing is reached or passed on what may not be there any more.
+        if self.paused.is_some() || self.in_doubt || self.next_move(sight) != Move::Done {
             return false;
         }
         let stage = self.stage(staging.index).clone();

@@ -120,6 +120,12 @@ impl System {
             Next::Finished(_) => {}
         }
         self.world_moves(&mut moves);
+        if self.limits.faults > 0 && !self.is_final() {
+            let mut after = self.clone();
+            after.limits.faults -= 1;
+            let told = after.take_over().map(|_| after);
+            moves.push(rough("crash; taken over".to_owned(), told));
+        }
         if self.limits.words > 0 {
             self.word_moves(&mut moves);
         }
@@ -167,6 +173,15 @@ impl System {
         let mut crashed = self.clone();
         fault(&mut crashed);
         crashed.world.act(&effect.action, Verdict::Hold);
+        let mut taken_over = crashed.clone();
+        let told = taken_over.take_over().map(|_| taken_over);
+        moves.push(rough(
+            format!(
+                "{}, but crash before the outcome is told; taken over",
+                effect.action
+            ),
+            told,
+        ));
         moves.push(rough(
             format!("{}, but crash before the outcome is told", effect.action),
             Ok(crashed),
@@ -324,6 +339,12 @@ impl System {
                 }
             }
         }
+    }
+
+    /// Somebody else goes on with it.
+    fn take_over(&mut self) -> Result<Vec<Event>, String> {
+        let since = self.rollout.now();
+        self.tell(Input::TakenOver { since })
     }
 
     /// The outcome of an effect is told: once, and once more, which must change nothing.

@@ -54,7 +54,7 @@ impl Store {
             let directory = file
                 .parent()
                 .filter(|parent| !parent.as_os_str().is_empty());
-            File::open(directory.unwrap_or(Path::new(".")))?.sync_all()
+            File::open(directory.unwrap_or_else(|| Path::new(".")))?.sync_all()
         };
         put().map_err(failed)
     }

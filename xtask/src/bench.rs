@@ -4,6 +4,7 @@ mod core;
 mod driver;
 mod figure;
 mod proxy;
+mod store;
 
 use std::{fs, path::PathBuf};
 
@@ -28,6 +29,8 @@ enum Name {
     Driver,
     /// The embedded proxy beside nginx, HAProxy and Envoy; takes ten minutes
     Proxy,
+    /// Entries that become durable on SQLite and on Postgres, beside what the disk itself can do
+    Store,
 }
 
 /// Runs the benchmarks, prints their table and writes it as JSON if that is asked for.
@@ -46,6 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Name::Core => core::measure()?,
             Name::Driver => driver::measure()?,
             Name::Proxy => proxy::measure()?,
+            Name::Store => store::measure()?,
         });
     }
 

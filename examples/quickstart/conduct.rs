@@ -11,11 +11,12 @@ use tokio::sync::{mpsc, watch};
 
 use crate::show::View;
 
-/// Starts a rollout, shows each event, does what the operator says, and returns how it ended.
+/// Starts a rollout or goes on with it, shows each event, does what the operator says, and returns how it
+/// ended.
 pub(crate) async fn conduct(
     driver: &Driver,
     plan: Plan,
-    policy: Policy,
+    begin: Begin,
     ports: Ports,
     view: &mut View,
     operator: &mut Operator,
@@ -23,7 +24,10 @@ pub(crate) async fn conduct(
     // Subscribed to before the start, so as to have the very first event.
     let mut events = driver.events();
     view.begin(&plan);
-    let rollout = driver.start(plan, policy, ports).await?;
+    let rollout = match begin {
+        Begin::Anew(policy) => driver.start(plan, policy, ports).await?,
+        Begin::Again => driver.resume(plan.workload(), ports).await?,
+    };
     let ended = rollout.wait();
     tokio::pin!(ended);
     let mut aborted = false;
@@ -52,6 +56,13 @@ pub(crate) async fn conduct(
     };
     view.end();
     Ok(outcome?)
+}
+
+/// Whether the rollout is new, or in the journal already.
+#[derive(Debug)]
+pub(crate) enum Begin {
+    Anew(Policy),
+    Again,
 }
 
 /// Whoever sits at the keyboard.

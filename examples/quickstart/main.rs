@@ -8,6 +8,7 @@
 //!
 //! | file | what it shows |
 //! |---|---|
+//! | `books.rs` | the journal on disk, and where to go on after a crash |
 //! | `managed.rs` | processes, proxy, policy and driver put together: begin here |
 //! | `own.rs` | the same on two servers that run already |
 //! | `addresses.rs` | an executor of one's own |
@@ -16,6 +17,7 @@
 //! | `server.rs`, `load.rs` | what is rolled out, and its users |
 
 mod addresses;
+mod books;
 mod conduct;
 mod load;
 mod managed;
@@ -40,6 +42,11 @@ struct Args {
     /// Adds a fourth version, whose replicas die after a few seconds
     #[arg(long, conflicts_with = "stable")]
     crash: bool,
+
+    /// Keeps its journal in this directory: killed at any moment and started again, it goes on where it was
+    /// [default: a directory that is removed at the end]
+    #[arg(long, value_name = "DIR", conflicts_with = "stable")]
+    state: Option<PathBuf>,
 
     /// The server in service: its canary is rolled out instead of the demo
     #[arg(long, value_name = "URL", requires = "canary")]
@@ -142,7 +149,14 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
         error.print()?;
         return Ok(ExitCode::FAILURE);
     }
-    managed::run(args.crash, args.listen, rate, &report).await
+    managed::run(managed::Options {
+        crash: args.crash,
+        listen: args.listen,
+        rate,
+        state: args.state,
+        report,
+    })
+    .await
 }
 
 fn address(text: &str) -> Result<SocketAddr, String> {

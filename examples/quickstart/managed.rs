@@ -1,7 +1,7 @@
 //! Three versions of the demo server on this machine: the whole of Codedance in one file.
 
 use std::net::SocketAddr;
-use std::path::Path;
+use std::path::PathBuf;
 use std::process::ExitCode;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,17 +10,18 @@ use anyhow::{Result, bail};
 use codedance::config;
 use codedance::decision::Policy;
 use codedance::driver::{Driver, Ports};
-use codedance::memory::MemoryJournal;
 use codedance::plan::{Exponential, Plan, Strategy};
 use codedance::process::{self, ProcessExecutor, Template};
 use codedance::proxy::{self, Proxy};
-use codedance::report::{Ending, Teller};
+use codedance::report::Ending;
 use codedance::rollout::{Observation, Outcome};
+use codedance::traffic::{Split, TrafficRouter};
 use codedance::workload::{Executor, Fleet, FleetStatus, Group, Revision, Workload, WorkloadName};
 use futures::Stream;
 use tokio::sync::watch;
 
-use crate::conduct::{Operator, conduct};
+use crate::books::{Books, Standing};
+use crate::conduct::{Begin, Operator, conduct};
 use crate::load::{Ask, Load, Tally};
 use crate::server::Version;
 use crate::show::View;
@@ -35,12 +36,26 @@ const UNDECIDED: Duration = Duration::from_secs(8);
 /// How long each stage holds, at least.
 const BAKE: Duration = Duration::from_secs(2);
 
-pub(crate) async fn run(
-    crash: bool,
-    listen: SocketAddr,
-    rate: u32,
-    report: &Path,
-) -> Result<ExitCode> {
+/// As whom the driver holds its leases: a process that takes the place of one that was killed goes on at
+/// once. That no two do so at the same time, the lock on the directory sees to.
+const OWNER: &str = "quickstart";
+
+#[derive(Debug)]
+pub(crate) struct Options {
+    pub(crate) crash: bool,
+    pub(crate) listen: SocketAddr,
+    pub(crate) rate: u32,
+    pub(crate) state: Option<PathBuf>,
+    pub(crate) report: PathBuf,
+}
+
+pub(crate) async fn run(options: Options) -> Result<ExitCode> {
+    let Options {
+        crash,
+        listen,
+        rate,
+        ..
+    } = options;
     let mut operator = Operator::listen(false)?;
     let mut view = View::new();
     let policy: Policy = config::from_yaml(include_str!("policy.yaml"))?;
@@ -56,28 +71,45 @@ pub(crate) async fn run(
     // proxy of it when it is ready, and drains it there before it stops it.
     let executor = Arc::new(executor()?.with_endpoints(proxy.clone()));
 
-    // What happens is written down before it is done. A journal on disk would outlive a crash.
-    let journal = MemoryJournal::new();
-    let driver = Driver::new(Arc::new(journal.clone()));
+    // What happens is written down before it is done. The journal outlives a crash.
+    let books = Books::open(options.state.as_deref(), &shop).await?;
+    let driver = Driver::builder(Arc::new(books.store.clone())).with_owner(OWNER);
+    let driver = driver.build();
 
+    let canaries = [&v2, &v3, &v4].into_iter().take(if crash { 3 } else { 2 });
     let mut in_service = v1.clone();
+    for canary in canaries.clone() {
+        if books.standing(canary).await? == Standing::Promoted {
+            in_service = canary.clone();
+        }
+    }
     view.say(&format!("starting {REPLICAS} replicas of {in_service}"));
-    start(&executor, &in_service, &v2, &operator).await?;
+    let nobody = if in_service == v1 { &v2 } else { &v1 };
+    start(&executor, &in_service, nobody, &operator).await?;
+    proxy.apply(&Split::all(in_service.clone())).await?;
     let users = Load::start(proxy.local_addr(), &Ask::Demo, rate);
     view.say(&format!(
         "http://{} serves {rate} requests a second",
         proxy.local_addr()
     ));
 
-    for canary in [&v2, &v3, &v4].into_iter().take(if crash { 3 } else { 2 }) {
+    for canary in canaries {
         if operator.interrupted() {
             break;
         }
+        let begin = match books.standing(canary).await? {
+            Standing::New => Begin::Anew(policy.clone()),
+            Standing::UnderWay => {
+                view.say(&format!("going on with {canary} where the journal ends"));
+                Begin::Again
+            }
+            // The end of an earlier run is known already.
+            Standing::Promoted | Standing::Over => continue,
+        };
         let plan = plan(&shop, &in_service, canary)?;
         let ports = Ports::new(executor.clone(), proxy.clone(), proxy.clone())
             .with_changes(observations(executor.changes()));
-        let policy = policy.clone();
-        let outcome = conduct(&driver, plan, policy, ports, &mut view, &mut operator).await?;
+        let outcome = conduct(&driver, plan, begin, ports, &mut view, &mut operator).await?;
         if outcome == Outcome::Completed {
             in_service = canary.clone();
         }
@@ -90,12 +122,13 @@ pub(crate) async fn run(
     let died_with_v4 = proxy.totals(&v4).map_or(0, |totals| totals.no_answer);
     proxy.shutdown(Duration::from_secs(2)).await;
 
-    let stories = Teller::new().all(&journal.entries(&shop))?;
+    let stories = books.stories().await?;
+    books.close().await?;
     println!();
     stories.iter().for_each(summary::tell);
     let lost = tally.lost.saturating_sub(died_with_v4);
     tell(&tally, lost, died_with_v4);
-    summary::report("Codedance quickstart", &stories, report)?;
+    summary::report("Codedance quickstart", &stories, &options.report)?;
 
     let expected: &[Ending] = match crash {
         false => &[Ending::Completed, Ending::RolledBack],

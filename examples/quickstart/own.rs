@@ -22,7 +22,7 @@ use codedance::time::display_duration;
 use codedance::workload::{Executor, Fleet, Group, Revision, Workload, WorkloadName};
 
 use crate::addresses::{Addresses, Server};
-use crate::conduct::{Operator, conduct};
+use crate::conduct::{Begin, Operator, conduct};
 use crate::load::{Ask, Load};
 use crate::show::View;
 use crate::summary;
@@ -156,7 +156,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         view.say("press Enter to end a stage");
     }
     let ports = Ports::new(executor, proxy.clone(), proxy.clone());
-    let outcome = conduct(&driver, plan, policy, ports, &mut view, &mut operator).await?;
+    let begin = Begin::Anew(policy);
+    let outcome = conduct(&driver, plan, begin, ports, &mut view, &mut operator).await?;
 
     let tally = users.stop().await;
     driver.shutdown(Duration::from_secs(2)).await;

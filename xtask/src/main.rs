@@ -8,6 +8,7 @@ mod guard;
 mod install;
 mod markdown;
 mod metadata;
+mod quickstart;
 mod readme;
 mod servers;
 mod services;

@@ -77,6 +77,14 @@ const KNOWN: &[Known] = &[
         how: How::Exempt("it changes another project, not this one"),
     },
     Known {
+        pattern: "pg_dump …",
+        how: How::Exempt("the store's own tests dump a database with it"),
+    },
+    Known {
+        pattern: "pg_restore …",
+        how: How::Exempt("the store's own tests restore a database with it"),
+    },
+    Known {
         pattern: "python3 -m http.server …",
         how: How::Exempt("servers of our own take the place of a user's"),
     },

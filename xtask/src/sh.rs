@@ -187,6 +187,36 @@ impl Cmd {
         }
     }
 
+    /// Runs the command and kills it after `life` with a signal that it cannot catch; true if it ended by
+    /// itself before that.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failed`] that begins with `what`, if it ended by itself with an exit code other than 0.
+    pub(crate) fn run_until_killed(&self, what: &str, life: Duration) -> Result<bool> {
+        println!("$ {self}    # killed after {} ms", life.as_millis());
+        let start = Instant::now();
+        let mut child = self
+            .command()?
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("failed to start `{self}`"))?;
+        while start.elapsed() < life {
+            if let Some(status) = child.try_wait()? {
+                self.expect(what, status, 0)?;
+                return Ok(true);
+            }
+            thread::sleep(Duration::from_millis(5));
+        }
+        child.kill()?;
+        let status = child.wait()?;
+        if status.code().is_none() {
+            return Ok(false);
+        }
+        // It was over already when the signal came.
+        self.expect(what, status, 0).map(|()| true)
+    }
+
     /// A failure that this command repeats.
     pub(crate) fn failed(&self, sentence: String) -> Failed {
         Failed {

@@ -4,7 +4,7 @@ use std::fmt;
 use std::path::PathBuf;
 use std::str::FromStr;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -22,34 +22,32 @@ use crate::world::World;
 
 pub(crate) const WEB: &str = "shop/web";
 
-/// Where a child waits to be killed.
+/// Where a child waits to be killed, and at which of its journal writes, from 1.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Stop {
-    /// Before its second journal write; the first gets through, or there would be no progress.
-    Before,
-    /// After its first.
-    After,
+    Before(u32),
+    After(u32),
 }
 
 impl fmt::Display for Stop {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(if *self == Self::Before {
-            "before"
-        } else {
-            "after"
-        })
+        match self {
+            Self::Before(write) => write!(f, "before {write}"),
+            Self::After(write) => write!(f, "after {write}"),
+        }
     }
 }
 
 impl FromStr for Stop {
     type Err = String;
 
-    fn from_str(name: &str) -> std::result::Result<Self, String> {
-        match name {
-            "before" => Ok(Self::Before),
-            "after" => Ok(Self::After),
-            _ => Err(format!("`{name}` is neither before nor after")),
-        }
+    fn from_str(text: &str) -> std::result::Result<Self, String> {
+        let stop = match text.split_once(' ') {
+            Some(("before", write)) => write.parse().map(Self::Before),
+            Some(("after", write)) => write.parse().map(Self::After),
+            _ => return Err(format!("`{text}` is neither before nor after")),
+        };
+        stop.map_err(|error| format!("{text}: {error}"))
     }
 }
 
@@ -58,7 +56,8 @@ impl FromStr for Stop {
 struct Stopping {
     store: Store,
     stop: Option<Stop>,
-    written: AtomicBool,
+    /// How many writes began.
+    writes: AtomicU32,
 }
 
 impl Stopping {
@@ -83,11 +82,12 @@ impl Journal for Stopping {
     }
 
     async fn append(&self, lease: &Lease, entry: &Entry) -> Result<()> {
-        if self.written.swap(true, Ordering::Relaxed) && self.stop == Some(Stop::Before) {
+        let write = self.writes.fetch_add(1, Ordering::Relaxed) + 1;
+        if self.stop == Some(Stop::Before(write)) {
             self.stop().await;
         }
         self.store.append(lease, entry).await?;
-        if self.stop == Some(Stop::After) {
+        if self.stop == Some(Stop::After(write)) {
             self.stop().await;
         }
         Ok(())
@@ -137,7 +137,7 @@ async fn drives_a_rollout() {
     let journal = Stopping {
         store: Store::in_directory(&directory).await.unwrap(),
         stop: variable("STOP").ok().map(|stop| stop.parse().unwrap()),
-        written: AtomicBool::new(false),
+        writes: AtomicU32::new(0),
     };
     let driver = Driver::builder(Arc::new(journal))
         .with_owner(variable("OWNER").unwrap())

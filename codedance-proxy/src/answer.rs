@@ -4,12 +4,13 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 use bytes::Bytes;
-use http::header::{CONTENT_TYPE, HeaderValue};
+use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Response, StatusCode};
 
 use crate::endpoint::Flight;
 use crate::pool::{Upstream, look};
+use crate::refusal::Refusal;
 use crate::stats::Event;
 
 /// The body of an answer: the proxy's own text, or what an endpoint sends.
@@ -34,6 +35,14 @@ impl Answer {
         *response.status_mut() = status;
         let plain = HeaderValue::from_static("text/plain; charset=utf-8");
         response.headers_mut().insert(CONTENT_TYPE, plain);
+        response
+    }
+
+    /// Tells a client why its request goes no further, and that none after it does.
+    pub(crate) fn refuse(refusal: Refusal) -> Response<Self> {
+        let mut response = Self::text(refusal.status, refusal.text);
+        let close = HeaderValue::from_static("close");
+        response.headers_mut().insert(CONNECTION, close);
         response
     }
 }

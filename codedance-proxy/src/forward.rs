@@ -25,6 +25,9 @@ pub(crate) async fn forward(
     client: &Client,
     request: Request<Incoming>,
 ) -> Response<Answer> {
+    if let Some(refusal) = client.verdict().on(request.method()) {
+        return Answer::refuse(refusal);
+    }
     let begun = Instant::now();
     let (mut parts, body) = request.into_parts();
     let route = routing.choose(&parts.headers, client.address(&parts.headers));
@@ -47,6 +50,9 @@ pub(crate) async fn forward(
         }
         Err(failure) => {
             pending.failed(failure);
+            if let (Failure::Client, Some(refusal)) = (failure, client.verdict().refusal()) {
+                return Answer::refuse(refusal);
+            }
             let (status, text) = failure.answer();
             Answer::text(status, text)
         }

@@ -1,6 +1,7 @@
 //! What a proxy takes from messages and adds to them.
 
 use std::net::{IpAddr, SocketAddr};
+use std::sync::Arc;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -9,6 +10,8 @@ use http::header::{
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, StatusCode, Version, request};
 
+use crate::inbound::Verdict;
+use crate::refusal::Refusal;
 use crate::upload::Upload;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -33,14 +36,21 @@ pub(crate) struct Client {
     /// The address without the port, made once for all requests of the connection.
     address: HeaderValue,
     trust_forwarded: bool,
+    verdict: Arc<Verdict>,
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, trust_forwarded: bool) -> Self {
+    pub(crate) fn new(peer: SocketAddr, trust_forwarded: bool, verdict: Arc<Verdict>) -> Self {
         Self {
             address: address_value(peer.ip()),
             trust_forwarded,
+            verdict,
         }
+    }
+
+    /// What the proxy thinks of all that the client sends.
+    pub(crate) fn verdict(&self) -> &Verdict {
+        &self.verdict
     }
 
     /// The address of the client of this request, as text: the peer's, or what a trusted proxy in
@@ -63,30 +73,11 @@ fn address_value(address: IpAddr) -> HeaderValue {
     HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
 }
 
-/// A request that the proxy answers itself.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Refusal {
-    pub(crate) status: StatusCode,
-    pub(crate) text: &'static str,
-}
-
-impl Refusal {
-    const fn new(status: StatusCode, text: &'static str) -> Self {
-        Self { status, text }
-    }
-}
-
 /// Makes the head of a client's request the head of the request to an endpoint.
 ///
 /// A missing `Host` of an HTTP/1.0 request stays missing here: the endpoint's address takes its
 /// place once the endpoint is known.
 pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<(), Refusal> {
-    if parts.method == Method::CONNECT {
-        return Err(Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "this proxy opens no tunnels",
-        ));
-    }
     let asks_to_upgrade = connection_names(&parts.headers, "upgrade");
     if asks_to_upgrade && !parts.headers.get_all(UPGRADE).iter().all(may_be_ignored) {
         return Err(Refusal::new(
@@ -230,7 +221,11 @@ mod tests {
     use super::*;
 
     fn client() -> Client {
-        Client::new("[::ffff:192.0.2.7]:1234".parse().unwrap(), false)
+        Client::new(
+            "[::ffff:192.0.2.7]:1234".parse().unwrap(),
+            false,
+            Arc::default(),
+        )
     }
 
     fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> request::Parts {
@@ -334,7 +329,7 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_in_front_is_believed() {
-        let client = Client::new("192.0.2.7:1234".parse().unwrap(), true);
+        let client = Client::new("192.0.2.7:1234".parse().unwrap(), true, Arc::default());
         let before = [
             ("host", "shop"),
             ("x-forwarded-for", "203.0.113.9, 198.51.100.3"),

@@ -63,12 +63,26 @@
 //!
 //! | status | because |
 //! |---|---|
-//! | 400 | the request has no `Host`, or several |
+//! | 400 | the request is malformed, see below |
+//! | 414, 431 | the request's target is longer than 8 KiB; its head is longer than 32 KiB or has more than 100 headers |
 //! | 408 | the client stopped sending its request's body |
-//! | 501 | the request asks for a tunnel (`CONNECT`) or another protocol (a WebSocket); not for `h2c`, which is ignored, as HTTP allows |
+//! | 501 | the request asks for a tunnel (`CONNECT`) or another protocol (a WebSocket); not for `h2c`, which is ignored, as HTTP allows; or its body comes in another encoding than `chunked` |
 //! | 502 | no endpoint of the revision accepts a connection, or the one that did closed it without an answer |
 //! | 503 | the revision has no endpoint |
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
+//! | 505 | the request is of another version than HTTP/1.1 or HTTP/1.0 |
+//!
+//! # What is refused
+//!
+//! Where a proxy and a server disagree on where a request ends, a client can hide a second request
+//! in the first. So whatever can be read in two ways is refused with 400, and nothing after it is
+//! read from that connection: a `Content-Length` that is malformed, given twice or beside a
+//! `Transfer-Encoding`; no `Host`, or several, or one with characters that no host has; lines that
+//! end in a bare LF or hold a bare CR; white space before a header's colon or before its name (what
+//! used to continue the line before); targets that are neither a path nor an address of HTTP;
+//! chunks that are not of the exact form. Extensions of chunks are read past, at most 4 KiB of them
+//! in one body, and trailers are at most 8 KiB. Requests that came before on the same connection are
+//! answered as usual.
 
 mod answer;
 mod cohort;
@@ -79,7 +93,9 @@ mod exposition;
 mod forward;
 mod headers;
 mod history;
+mod inbound;
 mod pool;
+mod refusal;
 mod router;
 mod server;
 mod source;

@@ -2,7 +2,7 @@
 
 use std::io;
 use std::net::SocketAddr;
-use std::pin::pin;
+use std::pin::{Pin, pin};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
@@ -26,6 +26,7 @@ use crate::error::ProxyError;
 use crate::exposition;
 use crate::forward::forward;
 use crate::headers::Client;
+use crate::inbound::{Guard, Limits};
 use crate::stats::Totals;
 use crate::table::Routing;
 
@@ -243,7 +244,11 @@ async fn accept(
             () = &mut over => return,
         };
         match accepted {
-            Ok((stream, peer)) => serve(stream, peer),
+            Ok((stream, peer)) => {
+                // Best effort: without it answers are later, not wrong.
+                let _ = stream.set_nodelay(true);
+                serve(stream, peer);
+            }
             Err(error) if concerns_one_connection(&error) => {
                 debug!(%error, "a client gave up before it was accepted");
             }
@@ -277,7 +282,9 @@ async fn serve_client(
     peer: SocketAddr,
     phase: watch::Receiver<Phase>,
 ) {
-    let (plane, client) = (&*plane, &Client::new(peer, plane.config.trust_forwarded));
+    let stream = Guard::new(stream, Limits::default());
+    let client = &Client::new(peer, plane.config.trust_forwarded, stream.verdict());
+    let plane = &*plane;
     let answer = |request| async move {
         Ok::<_, io::Error>(forward(&plane.routing, &plane.config, client, request).await)
     };
@@ -285,14 +292,20 @@ async fn serve_client(
 }
 
 async fn serve_admin(plane: Arc<Plane>, stream: TcpStream, phase: watch::Receiver<Phase>) {
-    let plane = &*plane;
-    let answer = |request| async move { Ok::<_, io::Error>(admin(plane, &request)) };
+    let stream = Guard::new(stream, Limits::default());
+    let (plane, verdict) = (&*plane, &*stream.verdict());
+    let answer = |request: Request<Incoming>| async move {
+        Ok::<_, io::Error>(match verdict.on(request.method()) {
+            Some(refusal) => Answer::refuse(refusal),
+            None => admin(plane, &request),
+        })
+    };
     serve(stream, plane.config.header_timeout, phase, answer).await;
 }
 
 /// Serves one connection until its client is done or the proxy is over.
 async fn serve<F, B>(
-    stream: TcpStream,
+    stream: Guard<TcpStream>,
     header_timeout: Duration,
     mut phase: watch::Receiver<Phase>,
     answer: impl Fn(Request<Incoming>) -> F,
@@ -300,25 +313,33 @@ async fn serve<F, B>(
     F: Future<Output = io::Result<Response<B>>>,
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
-    // Best effort: without it answers are later, not wrong.
-    let _ = stream.set_nodelay(true);
-    let connection = http1::Builder::new()
+    let mut connection = http1::Builder::new()
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
-    let mut connection = pin!(connection);
-    {
+    let finished = {
         let mut finishing = pin!(reached(&mut phase, Phase::Finishing));
         tokio::select! {
             // In this order: while it serves, the connection has nearly always more to do.
             biased;
-            ended = connection.as_mut() => return note_end(ended),
-            () = &mut finishing => connection.as_mut().graceful_shutdown(),
+            ended = &mut connection => Some(ended),
+            () = &mut finishing => None,
         }
-    }
+    };
+    let finish = async {
+        let ended = match finished {
+            Some(ended) => ended,
+            None => {
+                Pin::new(&mut connection).graceful_shutdown();
+                (&mut connection).await
+            }
+        };
+        note_end(ended);
+        connection.into_parts().io.into_inner().close().await;
+    };
     tokio::select! {
         biased;
-        ended = connection.as_mut() => note_end(ended),
+        () = finish => {}
         () = reached(&mut phase, Phase::Over) => {}
     }
 }

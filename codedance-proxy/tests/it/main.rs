@@ -4,5 +4,6 @@ mod conformance;
 mod counting;
 mod faults;
 mod forwarding;
+mod hostile;
 mod moving;
 mod support;

@@ -1,0 +1,206 @@
+//! A client's connection that hands on only what has been understood.
+
+use std::io;
+use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use http::Method;
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
+use tokio::time::timeout;
+
+use crate::inbound::head::Limits;
+use crate::inbound::scanner::{Fault, Scanner};
+use crate::refusal::Refusal;
+
+/// Takes the place of a head that is refused, so that its answer comes when it is its turn: after
+/// those to the requests before it.
+const STAND_IN: &[u8] = b"REFUSED / HTTP/1.1\r\nhost: -\r\n\r\n";
+const STAND_IN_METHOD: &str = "REFUSED";
+
+/// How long, and for how much, a client is listened to after the last answer. It may still be
+/// sending, and would lose that answer if the connection were closed on it (RFC 9112, 9.6).
+const LINGER: Duration = Duration::from_secs(2);
+const LINGER_BYTES: u64 = 1024 * 1024;
+
+/// Why the rest of a connection is not read, once it is known.
+#[derive(Debug, Default)]
+pub(crate) struct Verdict(OnceLock<Refusal>);
+
+impl Verdict {
+    /// What the client's connection ends with, if it has gone wrong.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.0.get().copied()
+    }
+
+    /// What to answer this request, if it stands in for one that was refused.
+    pub(crate) fn on(&self, method: &Method) -> Option<Refusal> {
+        let refusal = self.refusal()?;
+        (method.as_str() == STAND_IN_METHOD).then_some(refusal)
+    }
+}
+
+/// Reads from a client and scans what it reads.
+///
+/// Whole messages pass through without being copied. Of a head that has not ended everything is
+/// held back, at most as much as [`Limits`] allow.
+#[derive(Debug)]
+pub(crate) struct Guard<S> {
+    stream: S,
+    scanner: Scanner,
+    /// First what can be handed on, then the beginning of a head.
+    held: Vec<u8>,
+    /// So much of what is held can be handed on.
+    ready: usize,
+    verdict: Arc<Verdict>,
+    end: Option<End>,
+}
+
+/// What comes after all that can be handed on.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Nothing: the answer to what was refused ends the connection.
+    Refused,
+    /// An error: a body cannot be completed.
+    Broken,
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
+    pub(crate) fn new(stream: S, limits: Limits) -> Self {
+        Self {
+            stream,
+            scanner: Scanner::new(limits),
+            held: Vec::new(),
+            ready: 0,
+            verdict: Arc::default(),
+            end: None,
+        }
+    }
+
+    pub(crate) fn verdict(&self) -> Arc<Verdict> {
+        Arc::clone(&self.verdict)
+    }
+
+    /// Ends the connection: at once, unless the client was cut short and has yet to read why.
+    pub(crate) async fn close(mut self) {
+        let cut_short = self.end.is_some() || self.scanner.is_within_body();
+        if cut_short && self.stream.shutdown().await.is_ok() {
+            let mut rest = self.stream.take(LINGER_BYTES);
+            // However this ends, the connection is closed then.
+            let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+        }
+    }
+
+    /// Decides what becomes of the bytes that follow the first `ready` ones that are held.
+    fn settle(&mut self, fault: Option<Fault>) {
+        let (refusal, end) = match fault {
+            None => return,
+            Some(Fault::Head(refusal)) => (refusal, End::Refused),
+            Some(Fault::Body(refusal)) => (refusal, End::Broken),
+        };
+        self.held.truncate(self.ready);
+        if end == End::Refused {
+            self.held.extend_from_slice(STAND_IN);
+            self.ready = self.held.len();
+        }
+        // The first fault ends the reading, so there is no second.
+        let _ = self.verdict.0.set(refusal);
+        self.end = Some(end);
+    }
+
+    /// Reads into the caller's buffer, and holds back what cannot be handed on yet.
+    fn poll_fresh(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        ready!(Pin::new(&mut self.stream).poll_read(cx, buf))?;
+        let fresh = &buf.filled()[before..];
+        let scan = self.scanner.scan(fresh);
+        if scan.clear < fresh.len() || scan.fault.is_some() {
+            self.held.extend_from_slice(&fresh[scan.clear..]);
+            buf.set_filled(before + scan.clear);
+            self.settle(scan.fault);
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Reads more of a head whose beginning is held. False when there is no more.
+    fn poll_more(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        let mut more = [0; 4096];
+        let mut more = ReadBuf::new(&mut more);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut more))?;
+        let more = more.filled();
+        self.held.extend_from_slice(more);
+        let scan = self.scanner.scan(&self.held);
+        self.ready = scan.clear;
+        self.settle(scan.fault);
+        if more.is_empty() && self.scanner.is_within_head() {
+            let refusal = Refusal::bad_request("the request's head ends in the middle");
+            self.settle(Some(Fault::Head(refusal)));
+        }
+        Poll::Ready(Ok(!more.is_empty()))
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
+    fn poll_read(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        buf: &mut ReadBuf<'_>,
+    ) -> Poll<io::Result<()>> {
+        let this = self.get_mut();
+        let before = buf.filled().len();
+        loop {
+            if this.ready > 0 {
+                let here = this.ready.min(buf.remaining());
+                buf.put_slice(&this.held[..here]);
+                this.held.drain(..here);
+                this.ready -= here;
+                return Poll::Ready(Ok(()));
+            }
+            match this.end {
+                Some(End::Refused) => return Poll::Pending,
+                Some(End::Broken) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                None => {}
+            }
+            if this.held.is_empty() {
+                ready!(this.poll_fresh(cx, buf))?;
+                let nothing_came = this.held.is_empty() && this.end.is_none();
+                if buf.filled().len() > before || nothing_came {
+                    return Poll::Ready(Ok(()));
+                }
+            } else if !ready!(this.poll_more(cx))? && this.ready == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
+    }
+}
+
+impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
+    fn poll_write(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        bytes: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+    }
+
+    fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+    }
+
+    fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        Pin::new(&mut self.get_mut().stream).poll_shutdown(cx)
+    }
+
+    fn poll_write_vectored(
+        self: Pin<&mut Self>,
+        cx: &mut Context<'_>,
+        parts: &[io::IoSlice<'_>],
+    ) -> Poll<io::Result<usize>> {
+        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, parts)
+    }
+
+    fn is_write_vectored(&self) -> bool {
+        self.stream.is_write_vectored()
+    }
+}

@@ -1,0 +1,344 @@
+//! The head of a request (RFC 9112, 2 to 6), line by line.
+
+use http::StatusCode;
+use memchr::{memchr, memchr2};
+
+use crate::refusal::Refusal;
+
+/// How much a head may hold.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Limits {
+    /// Bytes of the whole head.
+    pub(crate) head: usize,
+    /// Bytes of the target.
+    pub(crate) target: usize,
+    /// Lines after the first.
+    pub(crate) headers: usize,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self {
+            head: 32 * 1024,
+            target: 8 * 1024,
+            headers: 100,
+        }
+    }
+}
+
+/// What follows a head.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Framing {
+    Sized(u64),
+    Chunked,
+}
+
+/// A head of which some lines have been read.
+///
+/// Places are counted from the first byte of the head.
+#[derive(Debug, Default)]
+pub(crate) struct Head {
+    /// Where the line begins that has not ended.
+    line: usize,
+    /// Up to here no line ends that has not been read.
+    searched: usize,
+    version: Option<Version>,
+    headers: usize,
+    hosts: usize,
+    length: Option<u64>,
+    encoding: Option<Encoding>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Encoding {
+    Chunked,
+    /// Something else, or several.
+    Unknown,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Version {
+    Http10,
+    Http11,
+}
+
+const TARGET_TOO_LONG: Refusal =
+    Refusal::new(StatusCode::URI_TOO_LONG, "the request's target is too long");
+const HEAD_TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
+    "the request's headers are too large or too many",
+);
+const BAD_LINE: Refusal =
+    Refusal::bad_request("a line of the request's head does not end properly");
+const BAD_REQUEST_LINE: Refusal = Refusal::bad_request("the request's first line is malformed");
+const BAD_HEADER: Refusal = Refusal::bad_request("a header of the request is malformed");
+const BAD_LENGTH: Refusal =
+    Refusal::bad_request("the length of the request's body is malformed or given twice");
+const BAD_HOST: Refusal = Refusal::bad_request("a request needs exactly one Host header");
+
+impl Head {
+    /// Reads the lines that have ended since. When the head has ended, returns its length and what
+    /// follows it.
+    pub(crate) fn read(
+        &mut self,
+        bytes: &[u8],
+        limits: &Limits,
+    ) -> Result<Option<(usize, Framing)>, Refusal> {
+        while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
+            let end = self.searched + found;
+            let line = bytes[self.line..end].strip_suffix(b"\r").ok_or(BAD_LINE)?;
+            if memchr2(b'\r', b'\0', line).is_some() {
+                return Err(BAD_LINE);
+            }
+            (self.line, self.searched) = (end + 1, end + 1);
+            if end + 1 > limits.head {
+                return Err(self.too_large());
+            }
+            match (self.version, line) {
+                // Empty lines before a request are to be ignored (RFC 9112, 2.2).
+                (None, []) => {}
+                (None, line) => self.version = Some(request_line(line, limits)?),
+                (Some(version), []) => {
+                    let framing = self.framing(version)?;
+                    return Ok(Some((end + 1, framing)));
+                }
+                (Some(_), line) => {
+                    self.headers += 1;
+                    if self.headers > limits.headers {
+                        return Err(HEAD_TOO_LARGE);
+                    }
+                    self.header(line)?;
+                }
+            }
+        }
+        self.searched = bytes.len();
+        if bytes.len() > limits.head {
+            return Err(self.too_large());
+        }
+        Ok(None)
+    }
+
+    /// Whether more than empty lines has come.
+    pub(crate) fn has_begun(&self) -> bool {
+        self.version.is_some() || self.searched > self.line
+    }
+
+    /// What fills the head without end is the target until the first line has ended.
+    fn too_large(&self) -> Refusal {
+        match self.version {
+            None => TARGET_TOO_LONG,
+            Some(_) => HEAD_TOO_LARGE,
+        }
+    }
+
+    fn header(&mut self, line: &[u8]) -> Result<(), Refusal> {
+        // A line that begins with white space would continue the one before, which was given up
+        // long ago, and which not everybody reads in the same way.
+        if matches!(line[0], b' ' | b'\t') {
+            return Err(BAD_HEADER);
+        }
+        let colon = memchr(b':', line).ok_or(BAD_HEADER)?;
+        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        if name.is_empty() || matches!(name[colon - 1], b' ' | b'\t') {
+            return Err(BAD_HEADER);
+        }
+        // By length first: nearly no header is one of these.
+        match name.len() {
+            4 if name.eq_ignore_ascii_case(b"host") => {
+                self.hosts += 1;
+                if !value.iter().all(|byte| may_be_in_host(*byte)) {
+                    return Err(Refusal::bad_request(
+                        "the request's Host header is malformed",
+                    ));
+                }
+            }
+            14 if name.eq_ignore_ascii_case(b"content-length") => {
+                let length = decimal(value).ok_or(BAD_LENGTH)?;
+                if self.length.replace(length).is_some() {
+                    return Err(BAD_LENGTH);
+                }
+            }
+            17 if name.eq_ignore_ascii_case(b"transfer-encoding") => {
+                let encoding = if value.eq_ignore_ascii_case(b"chunked") {
+                    Encoding::Chunked
+                } else {
+                    Encoding::Unknown
+                };
+                if self.encoding.replace(encoding).is_some() {
+                    return Err(BAD_LENGTH);
+                }
+            }
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn framing(&self, version: Version) -> Result<Framing, Refusal> {
+        match (version, self.hosts) {
+            (Version::Http10, 0) | (_, 1) => {}
+            _ => return Err(BAD_HOST),
+        }
+        match (self.encoding, self.length) {
+            (None, length) => Ok(Framing::Sized(length.unwrap_or(0))),
+            (Some(Encoding::Chunked), None) if version == Version::Http11 => Ok(Framing::Chunked),
+            (Some(Encoding::Unknown), None) => Err(Refusal::new(
+                StatusCode::NOT_IMPLEMENTED,
+                "the request's body is encoded in a way that this proxy does not know",
+            )),
+            // Two lengths, or a client that cannot mean what it says.
+            (Some(_), _) => Err(Refusal::bad_request(
+                "the request's body has a length and an encoding that exclude each other",
+            )),
+        }
+    }
+}
+
+fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
+    let mut parts = line.split(|byte| *byte == b' ');
+    let (Some(method), Some(target), Some(version), None) =
+        (parts.next(), parts.next(), parts.next(), parts.next())
+    else {
+        return Err(BAD_REQUEST_LINE);
+    };
+    if target.len() > limits.target {
+        return Err(TARGET_TOO_LONG);
+    }
+    let version = match version {
+        b"HTTP/1.1" => Version::Http11,
+        b"HTTP/1.0" => Version::Http10,
+        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
+            if major.is_ascii_digit() && minor.is_ascii_digit() =>
+        {
+            return Err(Refusal::new(
+                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
+                "this proxy speaks HTTP/1.0 and HTTP/1.1",
+            ));
+        }
+        _ => return Err(BAD_REQUEST_LINE),
+    };
+    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
+        return Err(BAD_REQUEST_LINE);
+    }
+    if method == b"CONNECT" {
+        // What follows is for the other end of the tunnel, not a message.
+        return Err(Refusal::new(
+            StatusCode::NOT_IMPLEMENTED,
+            "this proxy opens no tunnels",
+        ));
+    }
+    let plain = target
+        .iter()
+        .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#');
+    if plain && is_target(method, target) {
+        Ok(version)
+    } else {
+        Err(BAD_REQUEST_LINE)
+    }
+}
+
+/// A path, a whole address, or the `*` of `OPTIONS`.
+fn is_target(method: &[u8], target: &[u8]) -> bool {
+    let begins_with = |scheme: &[u8]| {
+        let start = target.get(..scheme.len());
+        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
+    };
+    target.first() == Some(&b'/')
+        || (method == b"OPTIONS" && target == b"*")
+        || begins_with(b"http://")
+        || begins_with(b"https://")
+}
+
+fn is_token(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
+}
+
+/// A name, an address, a port (RFC 3986, 3.2.2), and no comma, which joins two.
+fn may_be_in_host(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
+}
+
+/// Only digits: no sign, no list, nothing that somebody could read differently.
+fn decimal(value: &[u8]) -> Option<u64> {
+    // Nineteen digits fit for certain.
+    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
+        return None;
+    }
+    std::str::from_utf8(value).ok()?.parse().ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(text: &str) -> Result<Option<Framing>, u16> {
+        let read = Head::default().read(text.as_bytes(), &Limits::default());
+        let framing = read.map(|ended| ended.map(|(_, framing)| framing));
+        framing.map_err(|refusal| refusal.status.as_u16())
+    }
+
+    #[test]
+    fn what_follows_a_head_is_what_it_says() {
+        let with = |lines: &str| read(&format!("POST / HTTP/1.1\r\nHost: x\r\n{lines}\r\n"));
+        assert_eq!(with(""), Ok(Some(Framing::Sized(0))));
+        assert_eq!(
+            with("Content-Length:\t 7 \r\n"),
+            Ok(Some(Framing::Sized(7)))
+        );
+        assert_eq!(
+            with("TRANSFER-ENCODING: chunked\r\n"),
+            Ok(Some(Framing::Chunked))
+        );
+        for bad in [
+            "",
+            "+7",
+            "-1",
+            "7, 7",
+            "7 7",
+            "0x7",
+            "7.0",
+            "99999999999999999999",
+        ] {
+            assert_eq!(
+                with(&format!("Content-Length: {bad}\r\n")),
+                Err(400),
+                "{bad}"
+            );
+        }
+        for unknown in ["gzip", "gzip, chunked", "chunked, chunked", "xchunked", ""] {
+            let line = format!("Transfer-Encoding: {unknown}\r\n");
+            assert_eq!(with(&line), Err(501), "{unknown}");
+        }
+    }
+
+    #[test]
+    fn the_first_line_has_three_parts() {
+        let first = |line: &str| read(&format!("{line}\r\nHost: x\r\n\r\n"));
+        for good in [
+            "GET /a?b=%20 HTTP/1.1",
+            "M-SEARCH / HTTP/1.0",
+            "OPTIONS * HTTP/1.1",
+            "GET HTTP://a:80/b HTTP/1.1",
+        ] {
+            assert_eq!(first(good), Ok(Some(Framing::Sized(0))), "{good}");
+        }
+        for bad in [
+            "GET /",
+            "GET / http/1.1",
+            "GET  / HTTP/1.1",
+            "GET /a b HTTP/1.1",
+            " GET / HTTP/1.1",
+            "G\u{e9}T / HTTP/1.1",
+            "G(T / HTTP/1.1",
+            "GET /\u{e9} HTTP/1.1",
+            "GET /a#b HTTP/1.1",
+            "GET shop:80 HTTP/1.1",
+            "GET * HTTP/1.1",
+            "GET ftp://a/b HTTP/1.1",
+            "GET / HTTP/11",
+        ] {
+            assert_eq!(first(bad), Err(400), "{bad}");
+        }
+        assert_eq!(first("GET / HTTP/2.0"), Err(505));
+        assert_eq!(first("CONNECT shop:443 HTTP/1.1"), Err(501));
+    }
+}

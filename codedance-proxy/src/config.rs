@@ -6,6 +6,7 @@ use std::time::Duration;
 use codedance_core::workload::Revision;
 
 use crate::error::ProxyError;
+use crate::limits::Limits;
 
 /// The settings of a [`Proxy`](crate::Proxy): the two required ones in [`Config::new`], the others
 /// with defaults that suit most services.
@@ -37,8 +38,9 @@ pub struct Config {
     /// its answer, before the client is answered with 504. The answer's body may take any time.
     /// Default 30 s.
     pub answer_timeout: Duration,
-    /// How long a client may take to send the head of a request, and how long a connection may stay
-    /// open between two requests. Default 60 s.
+    /// How long a client may take to send the head of a request, counted from the end of the one
+    /// before. A client that has begun by then is answered with 408, others are just closed.
+    /// Default 60 s.
     pub header_timeout: Duration,
     /// How long a connection to an endpoint is kept for the next request. Default 15 s.
     pub idle_timeout: Duration,
@@ -53,6 +55,8 @@ pub struct Config {
     /// `X-Forwarded-Proto` and `-Host` then stand, and the last address in `X-Forwarded-For` is the
     /// client's. Default false.
     pub trust_forwarded: bool,
+    /// How much clients may send, and how many of them there may be at once.
+    pub limits: Limits,
     /// The upper bounds of the latency histogram's buckets in seconds: finite, positive, ascending,
     /// 1 to 64 of them. Default .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5, 10.
     pub latency_bounds: Vec<f64>,
@@ -97,6 +101,7 @@ impl Config {
             cool_down: Duration::from_secs(1),
             reuse: Reuse::default(),
             trust_forwarded: false,
+            limits: Limits::default(),
             latency_bounds: vec![
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
             ],
@@ -175,6 +180,13 @@ impl Config {
         self
     }
 
+    /// Sets [`Config::limits`].
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
     /// Sets [`Config::latency_bounds`], in seconds.
     #[must_use]
     pub fn with_latency_bounds(mut self, bounds: impl Into<Vec<f64>>) -> Self {
@@ -221,7 +233,7 @@ impl Config {
         if !self.metrics_path.starts_with('/') {
             return refuse("metrics_path", "a path that begins with `/`");
         }
-        Ok(())
+        self.limits.check()
     }
 }
 

@@ -64,11 +64,11 @@
 //! | status | because |
 //! |---|---|
 //! | 400 | the request is malformed, see below |
-//! | 414, 431 | the request's target is longer than 8 KiB; its head is longer than 32 KiB or has more than 100 headers |
-//! | 408 | the client stopped sending its request's body |
+//! | 408 | the client did not send the head of its request within [`Config::header_timeout`], or stopped sending its body |
+//! | 413, 414, 431 | the request's body, target or head is beyond the [`Limits`] |
 //! | 501 | the request asks for a tunnel (`CONNECT`) or another protocol (a WebSocket); not for `h2c`, which is ignored, as HTTP allows; or its body comes in another encoding than `chunked` |
 //! | 502 | no endpoint of the revision accepts a connection, or the one that did closed it without an answer |
-//! | 503 | the revision has no endpoint |
+//! | 503 | the revision has no endpoint, or there are more connections than [`Limits::connections`] |
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
 //! | 505 | the request is of another version than HTTP/1.1 or HTTP/1.0 |
 //!
@@ -94,6 +94,7 @@ mod forward;
 mod headers;
 mod history;
 mod inbound;
+mod limits;
 mod pool;
 mod refusal;
 mod router;
@@ -105,5 +106,6 @@ mod upload;
 
 pub use cohort::{cohort_hash, in_cohort};
 pub use config::{Config, Reuse};
+pub use limits::Limits;
 pub use server::Proxy;
 pub use stats::Totals;

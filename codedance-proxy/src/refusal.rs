@@ -14,6 +14,16 @@ impl Refusal {
         Self { status, text }
     }
 
+    /// The whole answer, for a connection that no HTTP server looks after.
+    pub(crate) fn message(self) -> String {
+        let Self { status, text } = self;
+        let length = text.len() + 1;
+        format!(
+            "HTTP/1.1 {status}\r\nconnection: close\r\ncontent-length: {length}\r\n\
+             content-type: text/plain; charset=utf-8\r\n\r\n{text}\n"
+        )
+    }
+
     pub(crate) const fn bad_request(text: &'static str) -> Self {
         Self::new(StatusCode::BAD_REQUEST, text)
     }

@@ -15,7 +15,7 @@ use hyper::service::service_fn;
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::watch;
+use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
 use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
@@ -26,9 +26,14 @@ use crate::error::ProxyError;
 use crate::exposition;
 use crate::forward::forward;
 use crate::headers::Client;
-use crate::inbound::{Guard, Limits};
+use crate::inbound::{Guard, send_off};
+use crate::limits::Limits;
+use crate::refusal::Refusal;
 use crate::stats::Totals;
 use crate::table::Routing;
+
+/// How many clients beyond [`Limits::connections`] are told so at once.
+const SURPLUS: usize = 64;
 
 /// A handle on a running proxy. Clones are handles on the same proxy.
 ///
@@ -202,12 +207,21 @@ impl Inner {
     fn start(&self, listener: TcpListener, admin: Option<TcpListener>) {
         let phase = || self.phase.subscribe();
         let (plane, clients) = (Arc::clone(&self.plane), self.connections.clone());
+        let (most, surplus) = (self.plane.config.limits.connections, self.services.clone());
+        // More than these are closed without a word: a flood is not worth more.
+        let polite = Arc::new(Semaphore::new(SURPLUS));
         let stop = phase();
         self.services.spawn(accept(
             listener,
             phase(),
             Phase::Finishing,
             move |stream, peer| {
+                if clients.len() >= most {
+                    if let Ok(permit) = Arc::clone(&polite).try_acquire_owned() {
+                        surplus.spawn(turn_away(stream, stop.clone(), permit));
+                    }
+                    return;
+                }
                 clients.spawn(serve_client(Arc::clone(&plane), stream, peer, stop.clone()));
             },
         ));
@@ -282,17 +296,34 @@ async fn serve_client(
     peer: SocketAddr,
     phase: watch::Receiver<Phase>,
 ) {
-    let stream = Guard::new(stream, Limits::default());
+    let limits = plane.config.limits;
+    let stream = Guard::new(stream, limits);
     let client = &Client::new(peer, plane.config.trust_forwarded, stream.verdict());
     let plane = &*plane;
     let answer = |request| async move {
         Ok::<_, io::Error>(forward(&plane.routing, &plane.config, client, request).await)
     };
-    serve(stream, plane.config.header_timeout, phase, answer).await;
+    serve(stream, limits, plane.config.header_timeout, phase, answer).await;
+}
+
+/// Tells one client too many to come later.
+async fn turn_away(
+    stream: TcpStream,
+    mut phase: watch::Receiver<Phase>,
+    _permit: OwnedSemaphorePermit,
+) {
+    debug!("a client too many was turned away");
+    let text = "there are too many connections";
+    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text);
+    tokio::select! {
+        () = send_off(stream, refusal) => {}
+        () = reached(&mut phase, Phase::Finishing) => {}
+    }
 }
 
 async fn serve_admin(plane: Arc<Plane>, stream: TcpStream, phase: watch::Receiver<Phase>) {
-    let stream = Guard::new(stream, Limits::default());
+    let limits = Limits::default();
+    let stream = Guard::new(stream, limits);
     let (plane, verdict) = (&*plane, &*stream.verdict());
     let answer = |request: Request<Incoming>| async move {
         Ok::<_, io::Error>(match verdict.on(request.method()) {
@@ -300,12 +331,13 @@ async fn serve_admin(plane: Arc<Plane>, stream: TcpStream, phase: watch::Receive
             None => admin(plane, &request),
         })
     };
-    serve(stream, plane.config.header_timeout, phase, answer).await;
+    serve(stream, limits, plane.config.header_timeout, phase, answer).await;
 }
 
 /// Serves one connection until its client is done or the proxy is over.
 async fn serve<F, B>(
     stream: Guard<TcpStream>,
+    limits: Limits,
     header_timeout: Duration,
     mut phase: watch::Receiver<Phase>,
     answer: impl Fn(Request<Incoming>) -> F,
@@ -313,7 +345,12 @@ async fn serve<F, B>(
     F: Future<Output = io::Result<Response<B>>>,
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
 {
-    let mut connection = http1::Builder::new()
+    let mut builder = http1::Builder::new();
+    // Only where it is more than hyper allows anyway: it would allocate the list of headers then.
+    if limits.headers > 100 {
+        builder.max_headers(limits.headers);
+    }
+    let mut connection = builder
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
@@ -334,8 +371,14 @@ async fn serve<F, B>(
                 (&mut connection).await
             }
         };
+        let late = matches!(&ended, Err(error) if error.is_timeout());
         note_end(ended);
-        connection.into_parts().io.into_inner().close().await;
+        let stream = connection.into_parts().io.into_inner();
+        if late {
+            stream.close_late().await;
+        } else {
+            stream.close().await;
+        }
     };
     tokio::select! {
         biased;

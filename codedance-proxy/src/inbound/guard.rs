@@ -6,12 +6,12 @@ use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use http::Method;
+use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
 use tokio::time::timeout;
 
-use crate::inbound::head::Limits;
 use crate::inbound::scanner::{Fault, Scanner};
+use crate::limits::Limits;
 use crate::refusal::Refusal;
 
 /// Takes the place of a head that is refused, so that its answer comes when it is its turn: after
@@ -83,12 +83,17 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 
     /// Ends the connection: at once, unless the client was cut short and has yet to read why.
-    pub(crate) async fn close(mut self) {
-        let cut_short = self.end.is_some() || self.scanner.is_within_body();
-        if cut_short && self.stream.shutdown().await.is_ok() {
-            let mut rest = self.stream.take(LINGER_BYTES);
-            // However this ends, the connection is closed then.
-            let _ = timeout(LINGER, tokio::io::copy(&mut rest, &mut tokio::io::sink())).await;
+    pub(crate) async fn close(self) {
+        if self.end.is_some() || self.scanner.is_within_body() {
+            linger(self.stream).await;
+        }
+    }
+
+    /// Ends the connection of a client that has not sent a whole head in time.
+    pub(crate) async fn close_late(self) {
+        if self.scanner.is_within_head() {
+            let text = "the request's head did not arrive";
+            send_off(self.stream, Refusal::new(StatusCode::REQUEST_TIMEOUT, text)).await;
         }
     }
 
@@ -139,6 +144,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         }
         Poll::Ready(Ok(!more.is_empty()))
     }
+}
+
+/// Ends a connection with an answer to whatever is asked over it.
+pub(crate) async fn send_off(mut stream: impl AsyncRead + AsyncWrite + Unpin, refusal: Refusal) {
+    let message = refusal.message();
+    if let Ok(Ok(())) = timeout(LINGER, stream.write_all(message.as_bytes())).await {
+        linger(stream).await;
+    }
+}
+
+/// Sends no more, and reads a while.
+async fn linger(mut stream: impl AsyncRead + AsyncWrite + Unpin) {
+    let listen = async {
+        stream.shutdown().await?;
+        let mut rest = stream.take(LINGER_BYTES);
+        tokio::io::copy(&mut rest, &mut tokio::io::sink()).await
+    };
+    // However this ends, the connection is closed then.
+    let _ = timeout(LINGER, listen).await;
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {

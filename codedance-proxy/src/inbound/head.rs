@@ -3,28 +3,8 @@
 use http::StatusCode;
 use memchr::{memchr, memchr2};
 
+use crate::limits::Limits;
 use crate::refusal::Refusal;
-
-/// How much a head may hold.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Limits {
-    /// Bytes of the whole head.
-    pub(crate) head: usize,
-    /// Bytes of the target.
-    pub(crate) target: usize,
-    /// Lines after the first.
-    pub(crate) headers: usize,
-}
-
-impl Default for Limits {
-    fn default() -> Self {
-        Self {
-            head: 32 * 1024,
-            target: 8 * 1024,
-            headers: 100,
-        }
-    }
-}
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -68,6 +48,10 @@ const HEAD_TOO_LARGE: Refusal = Refusal::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request's headers are too large or too many",
 );
+pub(crate) const BODY_TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "the request's body is too large",
+);
 const BAD_LINE: Refusal =
     Refusal::bad_request("a line of the request's head does not end properly");
 const BAD_REQUEST_LINE: Refusal = Refusal::bad_request("the request's first line is malformed");
@@ -91,7 +75,7 @@ impl Head {
                 return Err(BAD_LINE);
             }
             (self.line, self.searched) = (end + 1, end + 1);
-            if end + 1 > limits.head {
+            if end + 1 > limits.head_bytes {
                 return Err(self.too_large());
             }
             match (self.version, line) {
@@ -99,7 +83,7 @@ impl Head {
                 (None, []) => {}
                 (None, line) => self.version = Some(request_line(line, limits)?),
                 (Some(version), []) => {
-                    let framing = self.framing(version)?;
+                    let framing = self.framing(version, limits)?;
                     return Ok(Some((end + 1, framing)));
                 }
                 (Some(_), line) => {
@@ -112,7 +96,7 @@ impl Head {
             }
         }
         self.searched = bytes.len();
-        if bytes.len() > limits.head {
+        if bytes.len() > limits.head_bytes {
             return Err(self.too_large());
         }
         Ok(None)
@@ -173,12 +157,15 @@ impl Head {
         Ok(())
     }
 
-    fn framing(&self, version: Version) -> Result<Framing, Refusal> {
+    fn framing(&self, version: Version, limits: &Limits) -> Result<Framing, Refusal> {
         match (version, self.hosts) {
             (Version::Http10, 0) | (_, 1) => {}
             _ => return Err(BAD_HOST),
         }
         match (self.encoding, self.length) {
+            (None, Some(length)) if limits.body_bytes.is_some_and(|most| length > most) => {
+                Err(BODY_TOO_LARGE)
+            }
             (None, length) => Ok(Framing::Sized(length.unwrap_or(0))),
             (Some(Encoding::Chunked), None) if version == Version::Http11 => Ok(Framing::Chunked),
             (Some(Encoding::Unknown), None) => Err(Refusal::new(
@@ -200,7 +187,7 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
     else {
         return Err(BAD_REQUEST_LINE);
     };
-    if target.len() > limits.target {
+    if target.len() > limits.target_bytes {
         return Err(TARGET_TOO_LONG);
     }
     let version = match version {

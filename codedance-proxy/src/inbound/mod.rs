@@ -10,5 +10,4 @@ mod guard;
 mod head;
 mod scanner;
 
-pub(crate) use guard::{Guard, Verdict};
-pub(crate) use head::Limits;
+pub(crate) use guard::{Guard, Verdict, send_off};

@@ -1,7 +1,8 @@
 //! Where one message ends and the next begins.
 
 use crate::inbound::chunks::Chunks;
-use crate::inbound::head::{Framing, Head, Limits};
+use crate::inbound::head::{Framing, Head};
+use crate::limits::Limits;
 use crate::refusal::Refusal;
 
 /// Follows the messages of one connection.
@@ -61,7 +62,7 @@ impl Scanner {
                         self.state = match framing {
                             Framing::Sized(0) => State::Head(Head::default()),
                             Framing::Sized(length) => State::Sized(length),
-                            Framing::Chunked => State::Chunked(Chunks::default()),
+                            Framing::Chunked => State::Chunked(Chunks::new(self.limits.body_bytes)),
                         };
                     }
                     Err(refusal) => {

@@ -1,31 +1,9 @@
 //! Clients that want a request to be read in two ways, or to be read for ever.
 
-use std::sync::{Arc, Mutex};
-
-use http_body_util::BodyExt;
-use hyper::Response;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use crate::support::*;
-
-type Seen = Arc<Mutex<Vec<String>>>;
-
-/// A server that notes the path of every request.
-async fn witness() -> (Backend, Seen) {
-    let seen = Seen::default();
-    let paths = Arc::clone(&seen);
-    let backend = Backend::start(move |request| {
-        paths.lock().unwrap().push(request.uri().path().to_owned());
-        async move {
-            // A body that breaks off is the client's business.
-            let _ = request.into_body().collect().await;
-            Response::new(full("ok"))
-        }
-    })
-    .await;
-    (backend, seen)
-}
 
 const SMUGGLED: &str = "GET /smuggled HTTP/1.1\r\nHost: x\r\n\r\n";
 
@@ -86,11 +64,6 @@ fn bad_heads() -> Vec<(u16, String)> {
     }
     heads.push((414, format!("GET /{long} HTTP/1.1\r\nHost: x\r\n")));
     heads
-}
-
-fn statuses(answers: &str) -> Vec<u16> {
-    let lines = answers.split("HTTP/1.1 ").skip(1);
-    lines.map(|answer| answer[..3].parse().unwrap()).collect()
 }
 
 #[tokio::test]

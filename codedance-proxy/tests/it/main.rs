@@ -5,5 +5,6 @@ mod counting;
 mod faults;
 mod forwarding;
 mod hostile;
+mod limits;
 mod moving;
 mod support;

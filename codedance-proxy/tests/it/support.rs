@@ -2,8 +2,8 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -71,6 +71,7 @@ impl Backend {
                 });
                 // How a connection ends is the client's business.
                 let _ = server::Builder::new()
+                    .max_headers(1_000)
                     .serve_connection(TokioIo::new(stream), service)
                     .await;
             }
@@ -136,6 +137,24 @@ pub(crate) async fn obedient() -> Backend {
             .unwrap()
     })
     .await
+}
+
+pub(crate) type Seen = Arc<Mutex<Vec<String>>>;
+
+/// A server that notes the path of every request.
+pub(crate) async fn witness() -> (Backend, Seen) {
+    let seen = Seen::default();
+    let paths = Arc::clone(&seen);
+    let backend = Backend::start(move |request| {
+        paths.lock().unwrap().push(request.uri().path().to_owned());
+        async move {
+            // A body that breaks off is the client's business.
+            let _ = request.into_body().collect().await;
+            Response::new(full("ok"))
+        }
+    })
+    .await;
+    (backend, seen)
 }
 
 /// A proxy in front of `stable` (v1) and `canary` (v2).
@@ -219,6 +238,12 @@ pub(crate) async fn talk(address: SocketAddr, bytes: &str) -> String {
     let read = tokio::time::timeout(PATIENCE, stream.read_to_end(&mut answer));
     read.await.expect("the other side never closed").unwrap();
     String::from_utf8_lossy(&answer).into_owned()
+}
+
+/// The statuses of all answers, one after the other.
+pub(crate) fn statuses(answers: &str) -> Vec<u16> {
+    let lines = answers.split("HTTP/1.1 ").skip(1);
+    lines.map(|answer| answer[..3].parse().unwrap()).collect()
 }
 
 /// Reads one request without a body from a raw connection; `None` when the other side has closed.

@@ -4,7 +4,9 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Version;
+use http::header::UPGRADE;
 use hyper::body::Incoming;
+use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
@@ -13,8 +15,10 @@ use crate::config::{Config, Reuse};
 use crate::endpoint::{Endpoint, Flight, RevisionState};
 use crate::headers::{self, Client};
 use crate::pool::{SendError, Upstream};
+use crate::refusal::Refusal;
 use crate::stats::Event;
 use crate::table::{Route, Routing};
+use crate::tunnel::Tunnel;
 use crate::upload::{Progress, Upload};
 
 /// Answers one request of a client: with what an endpoint of the chosen revision answers, or with a
@@ -35,13 +39,23 @@ pub(crate) async fn forward(
         return Answer::text(refusal.status, refusal.text);
     }
     // Extensions are hyper's own, and would be copied with every attempt.
+    let offer = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
-    let outgoing = Outgoing::new(Request::from_parts(parts, Upload::new(body)));
+    let upload = Upload::new(body);
+    let offer = offer.filter(|_| parts.headers.contains_key(UPGRADE));
+    if offer.is_some() && upload.progress().is_some() {
+        let text = "a request that asks for another protocol cannot have a body";
+        return Answer::refuse(Refusal::bad_request(text));
+    }
+    let outgoing = Outgoing::new(Request::from_parts(parts, upload), offer.is_some());
 
     let pending = Pending::new(Arc::clone(&route.revision));
     match exchange(routing, config, route, outgoing).await {
         Ok(((response, upstream), flight)) => {
             pending.answered(response.status(), begun);
+            if response.status() == StatusCode::SWITCHING_PROTOCOLS {
+                return switch_protocol(response, *upstream, flight, client, offer);
+            }
             let (mut parts, body) = response.into_parts();
             headers::to_client(&mut parts.headers);
             parts.version = Version::HTTP_11;
@@ -57,6 +71,26 @@ pub(crate) async fn forward(
             Answer::text(status, text)
         }
     }
+}
+
+/// Passes on that the endpoint agrees to another protocol, and leaves the rest to a tunnel.
+fn switch_protocol(
+    response: Response<Incoming>,
+    upstream: Upstream,
+    flight: Flight,
+    client: &Client,
+    offer: Option<OnUpgrade>,
+) -> Response<Answer> {
+    let (Some(offer), Some(stream)) = (offer, upstream.into_tunnel()) else {
+        let (status, text) = Failure::Lost.answer();
+        return Answer::text(status, text);
+    };
+    client.open(Tunnel::new(offer, stream, flight));
+    let (mut parts, _) = response.into_parts();
+    headers::to_client_switching(&mut parts.headers);
+    parts.version = Version::HTTP_11;
+    parts.extensions.clear();
+    Response::from_parts(parts, Answer::Text(None))
 }
 
 /// Why no endpoint answered.
@@ -146,7 +180,9 @@ async fn attempt(
     let progress = outgoing.progress.clone();
     let progress = progress.as_deref();
     headers::default_host(&mut outgoing.request, endpoint.address);
-    while outgoing.repeatable || config.reuse == Reuse::Always {
+    // A switch of protocols ends the life of its connection, and gets one of its own.
+    let reuse = outgoing.repeatable || config.reuse == Reuse::Always;
+    while reuse && !outgoing.asks_to_switch {
         let Some(mut upstream) = endpoint.pool.take() else {
             break;
         };
@@ -155,7 +191,7 @@ async fn attempt(
             .send(request, progress, config.answer_timeout)
             .await
         {
-            Ok(response) => return Ok((response, upstream)),
+            Ok(response) => return outgoing.checked(response, upstream),
             Err(SendError::Unsent(request)) => outgoing.request = *request,
             Err(SendError::Lost) if outgoing.repeatable => {
                 endpoint.revision().counters.count(Event::Resent);
@@ -171,16 +207,15 @@ async fn attempt(
         endpoint.cool_down(config.cool_down);
         Attempt::NotAccepted
     })?;
+    if outgoing.asks_to_switch {
+        upstream.offer_tunnel();
+    }
     let request = outgoing.take();
     match upstream
         .send(request, progress, config.answer_timeout)
         .await
     {
-        // A switch of protocols that nobody asked for: what follows is not HTTP.
-        Ok(response) if response.status() == StatusCode::SWITCHING_PROTOCOLS => {
-            Err(Attempt::Failed(Failure::Lost))
-        }
-        Ok(response) => Ok((response, upstream)),
+        Ok(response) => outgoing.checked(response, upstream),
         Err(SendError::Unsent(request)) => {
             outgoing.request = *request;
             Err(Attempt::NotAccepted)
@@ -207,16 +242,33 @@ struct Outgoing {
     progress: Option<Arc<Progress>>,
     /// Whether sending it twice is the same as sending it once.
     repeatable: bool,
+    /// Whether it asks for another protocol.
+    asks_to_switch: bool,
 }
 
 impl Outgoing {
-    fn new(request: Request<Upload>) -> Self {
+    fn new(request: Request<Upload>, asks_to_switch: bool) -> Self {
         let progress = request.body().progress();
         Self {
             repeatable: progress.is_none() && request.method().is_idempotent(),
             request,
             progress,
+            asks_to_switch,
         }
+    }
+
+    /// Whether the answer can be one to this request.
+    fn checked(
+        &self,
+        response: Response<Incoming>,
+        upstream: Box<Upstream>,
+    ) -> Result<Exchange, Attempt> {
+        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
+        if switches && !self.asks_to_switch {
+            // Nobody asked for it: what follows is not HTTP.
+            return Err(Attempt::Failed(Failure::Lost));
+        }
+        Ok((response, upstream))
     }
 
     fn copy_or_take(&mut self) -> Request<Upload> {

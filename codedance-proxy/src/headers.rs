@@ -1,7 +1,7 @@
 //! What a proxy takes from messages and adds to them.
 
 use std::net::{IpAddr, SocketAddr};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -12,6 +12,7 @@ use http::{Method, Request, StatusCode, Version, request};
 
 use crate::inbound::Verdict;
 use crate::refusal::Refusal;
+use crate::tunnel::Tunnel;
 use crate::upload::Upload;
 
 const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -31,12 +32,14 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ];
 
 /// Who is at the other end of a connection.
-#[derive(Clone, Debug)]
+#[derive(Debug)]
 pub(crate) struct Client {
     /// The address without the port, made once for all requests of the connection.
     address: HeaderValue,
     trust_forwarded: bool,
     verdict: Arc<Verdict>,
+    /// What follows once the client's connection has stopped speaking HTTP.
+    tunnel: Mutex<Option<Tunnel>>,
 }
 
 impl Client {
@@ -45,7 +48,23 @@ impl Client {
             address: address_value(peer.ip()),
             trust_forwarded,
             verdict,
+            tunnel: Mutex::default(),
         }
+    }
+
+    /// Hands over what is to run when the answer that switches protocols has been sent.
+    pub(crate) fn open(&self, tunnel: Tunnel) {
+        self.verdict.switch_protocol();
+        *self.lock_tunnel() = Some(tunnel);
+    }
+
+    /// What was handed over.
+    pub(crate) fn tunnel(&self) -> Option<Tunnel> {
+        self.lock_tunnel().take()
+    }
+
+    fn lock_tunnel(&self) -> MutexGuard<'_, Option<Tunnel>> {
+        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// What the proxy thinks of all that the client sends.
@@ -78,13 +97,7 @@ fn address_value(address: IpAddr) -> HeaderValue {
 /// A missing `Host` of an HTTP/1.0 request stays missing here: the endpoint's address takes its
 /// place once the endpoint is known.
 pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<(), Refusal> {
-    let asks_to_upgrade = connection_names(&parts.headers, "upgrade");
-    if asks_to_upgrade && !parts.headers.get_all(UPGRADE).iter().all(may_be_ignored) {
-        return Err(Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "this proxy does not switch protocols",
-        ));
-    }
+    let upgrade = asked_upgrade(parts);
     if parts.headers.contains_key(TRANSFER_ENCODING) {
         // The body is framed anew, and a length beside it is an attack or a mistake.
         parts.headers.remove(CONTENT_LENGTH);
@@ -95,7 +108,32 @@ pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result
     settle_host(parts)?;
     forwarded(&mut parts.headers, client);
     parts.version = Version::HTTP_11;
+    offer_upgrade(&mut parts.headers, upgrade);
     Ok(())
+}
+
+/// The protocol that a client insists on.
+fn asked_upgrade(parts: &request::Parts) -> Option<HeaderValue> {
+    // Looked up first: nearly no request has it.
+    let upgrade = parts.headers.get(UPGRADE)?;
+    let insists = parts.version == Version::HTTP_11
+        && connection_names(&parts.headers, "upgrade")
+        && !parts.headers.get_all(UPGRADE).iter().all(may_be_ignored);
+    insists.then(|| upgrade.clone())
+}
+
+fn offer_upgrade(headers: &mut HeaderMap, upgrade: Option<HeaderValue>) {
+    if let Some(upgrade) = upgrade {
+        headers.insert(CONNECTION, HeaderValue::from_static("upgrade"));
+        headers.insert(UPGRADE, upgrade);
+    }
+}
+
+/// Makes the head of an answer with which an endpoint switches protocols that to a client.
+pub(crate) fn to_client_switching(headers: &mut HeaderMap) {
+    let upgrade = headers.get(UPGRADE).cloned();
+    to_client(headers);
+    offer_upgrade(headers, upgrade);
 }
 
 /// Makes the head of an endpoint's answer the head of the answer to a client.
@@ -278,18 +316,24 @@ mod tests {
     }
 
     #[test]
-    fn only_upgrades_that_cannot_be_ignored_are_refused() {
-        let host = ("host", "shop");
-        let upgrade = |protocol| refused(&[host, ("connection", "Upgrade"), ("upgrade", protocol)]);
-        assert_eq!(upgrade("websocket"), Some(501));
-        assert_eq!(upgrade("h2c, websocket"), Some(501));
-        assert_eq!(upgrade("h2c"), None);
-        assert_eq!(upgrade("HTTP/2.0, h2c"), None);
+    fn only_upgrades_that_cannot_be_ignored_are_passed_on() {
+        let offered = |connection, protocol| {
+            let named = [("connection", connection), ("upgrade", protocol)];
+            let mut parts = request("/", &[("host", "shop"), named[0], named[1]]);
+            to_endpoint(&mut parts, &client()).unwrap();
+            let offered = parts.headers.remove(UPGRADE)?;
+            assert_eq!(parts.headers[CONNECTION], "upgrade");
+            Some(offered.to_str().unwrap().to_owned())
+        };
         assert_eq!(
-            refused(&[host, ("upgrade", "websocket")]),
-            None,
-            "not named"
+            offered("Upgrade", "websocket").as_deref(),
+            Some("websocket")
         );
+        let list = "h2c, websocket";
+        assert_eq!(offered("close, upgrade", list).as_deref(), Some(list));
+        assert_eq!(offered("Upgrade", "h2c"), None);
+        assert_eq!(offered("Upgrade", "HTTP/2.0, h2c"), None);
+        assert_eq!(offered("keep-alive", "websocket"), None, "not named");
     }
 
     #[test]

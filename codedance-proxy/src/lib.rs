@@ -66,11 +66,19 @@
 //! | 400 | the request is malformed, see below |
 //! | 408 | the client did not send the head of its request within [`Config::header_timeout`], or stopped sending its body |
 //! | 413, 414, 431 | the request's body, target or head is beyond the [`Limits`] |
-//! | 501 | the request asks for a tunnel (`CONNECT`) or another protocol (a WebSocket); not for `h2c`, which is ignored, as HTTP allows; or its body comes in another encoding than `chunked` |
+//! | 501 | the request asks for a tunnel (`CONNECT`), or its body comes in another encoding than `chunked` |
 //! | 502 | no endpoint of the revision accepts a connection, or the one that did closed it without an answer |
 //! | 503 | the revision has no endpoint, or there are more connections than [`Limits::connections`] |
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
 //! | 505 | the request is of another version than HTTP/1.1 or HTTP/1.0 |
+//!
+//! # Other protocols
+//!
+//! A request that asks to switch to another protocol, a WebSocket for example, is passed on with its
+//! `Upgrade`. When the endpoint agrees with 101, everything is passed on unread from then on, both
+//! ways, and the request stays in flight until both sides have closed: draining waits for it, and it
+//! is cut when the wait is over. An endpoint that does not agree answers as usual. Offers of `h2c`
+//! and of newer versions of HTTP are ignored, as HTTP allows.
 //!
 //! # What is refused
 //!
@@ -102,6 +110,7 @@ mod server;
 mod source;
 mod stats;
 mod table;
+mod tunnel;
 mod upload;
 
 pub use cohort::{cohort_hash, in_cohort};

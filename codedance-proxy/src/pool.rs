@@ -28,11 +28,25 @@ type Connection = http1::Connection<TokioIo<TcpStream>, Upload>;
 #[derive(Debug)]
 pub(crate) struct Upstream {
     sender: http1::SendRequest<Upload>,
-    /// `None` once it has ended.
-    connection: Option<Connection>,
+    wire: Wire,
     /// Lives as long as the connection, because moving a timer on is cheaper than a new one.
     timer: Pin<Box<Sleep>>,
     idle_since: Instant,
+}
+
+#[derive(Debug)]
+struct Wire {
+    /// `None` once it has ended.
+    connection: Option<Connection>,
+    after: After,
+}
+
+/// What becomes of the stream once HTTP is over on it.
+#[derive(Debug)]
+enum After {
+    Close,
+    Keep,
+    Kept(http1::Parts<TokioIo<TcpStream>>),
 }
 
 /// Why a request got no answer over a connection.
@@ -61,7 +75,10 @@ impl Upstream {
             .map_err(io::Error::other)?;
         Ok(Box::new(Self {
             sender,
-            connection: Some(connection),
+            wire: Wire {
+                connection: Some(connection),
+                after: After::Close,
+            },
             timer: Box::pin(sleep(Duration::ZERO)),
             idle_since: Instant::now(),
         }))
@@ -78,7 +95,7 @@ impl Upstream {
         let mut answer = pin!(self.sender.try_send_request(request));
         self.timer.as_mut().reset(Instant::now() + limit);
         poll_fn(|cx| {
-            drive(&mut self.connection, cx);
+            self.wire.drive(cx);
             // Only driving the connection brings an answer, so nobody needs to be woken by it.
             if let Poll::Ready(answer) = look(|cx| answer.as_mut().poll(cx)) {
                 return Poll::Ready(answer.map_err(|mut error| match error.take_message() {
@@ -106,23 +123,41 @@ impl Upstream {
 
     /// Reads and writes what can be read and written now.
     pub(crate) fn drive(&mut self, cx: &mut Context<'_>) {
-        drive(&mut self.connection, cx);
+        self.wire.drive(cx);
+    }
+
+    /// Has the stream kept if the endpoint agrees to another protocol.
+    pub(crate) fn offer_tunnel(&mut self) {
+        self.wire.after = After::Keep;
+    }
+
+    /// The stream, and what has been read of it behind an answer that switches protocols. Nothing
+    /// when the endpoint has closed it.
+    pub(crate) fn into_tunnel(mut self) -> Option<http1::Parts<TokioIo<TcpStream>>> {
+        let _ = look(|cx| {
+            self.wire.drive(cx);
+            Poll::Ready(())
+        });
+        match self.wire.after {
+            After::Kept(parts) => Some(parts),
+            After::Close | After::Keep => None,
+        }
     }
 
     /// Whether another request can be sent: the last exchange is over, and the endpoint has not
     /// closed the connection as far as is known here.
     pub(crate) fn is_reusable(&mut self) -> bool {
         let _ = look(|cx| {
-            drive(&mut self.connection, cx);
+            self.wire.drive(cx);
             Poll::Ready(())
         });
-        self.connection.is_some() && self.sender.is_ready()
+        self.wire.connection.is_some() && self.sender.is_ready()
     }
 
     /// Closes a connection whose last exchange is over without leaving the port in TIME_WAIT: with
     /// one connection for each request that would use up the ports.
     fn reset(self) {
-        if let Some(connection) = self.connection {
+        if let Some(connection) = self.wire.connection {
             let stream = connection.into_parts().io.into_inner();
             // Best effort: if it fails, the port waits its minute.
             let _ = stream.set_zero_linger();
@@ -130,13 +165,17 @@ impl Upstream {
     }
 }
 
-fn drive(connection: &mut Option<Connection>, cx: &mut Context<'_>) {
-    if let Some(driven) = connection
-        && Pin::new(driven).poll(cx).is_ready()
-    {
-        // Dropping it at once is what hands back a request that it had not begun to send. How it
-        // ended, its sender tells.
-        *connection = None;
+impl Wire {
+    fn drive(&mut self, cx: &mut Context<'_>) {
+        if let Some(driven) = &mut self.connection
+            && Pin::new(driven).poll(cx).is_ready()
+            // Dropping it at once is what hands back a request that it had not begun to send. How it
+            // ended, its sender tells.
+            && let Some(ended) = self.connection.take()
+            && matches!(self.after, After::Keep)
+        {
+            self.after = After::Kept(ended.into_parts());
+        }
     }
 }
 

@@ -31,6 +31,7 @@ use crate::limits::Limits;
 use crate::refusal::Refusal;
 use crate::stats::Totals;
 use crate::table::Routing;
+use crate::tunnel::Tunnel;
 
 /// How many clients beyond [`Limits::connections`] are told so at once.
 const SURPLUS: usize = 64;
@@ -303,7 +304,9 @@ async fn serve_client(
     let answer = |request| async move {
         Ok::<_, io::Error>(forward(&plane.routing, &plane.config, client, request).await)
     };
-    serve(stream, limits, plane.config.header_timeout, phase, answer).await;
+    let header_timeout = plane.config.header_timeout;
+    let tunnel = || client.tunnel();
+    serve(stream, limits, header_timeout, phase, answer, tunnel).await;
 }
 
 /// Tells one client too many to come later.
@@ -331,7 +334,8 @@ async fn serve_admin(plane: Arc<Plane>, stream: TcpStream, phase: watch::Receive
             None => admin(plane, &request),
         })
     };
-    serve(stream, limits, plane.config.header_timeout, phase, answer).await;
+    let header_timeout = plane.config.header_timeout;
+    serve(stream, limits, header_timeout, phase, answer, || None).await;
 }
 
 /// Serves one connection until its client is done or the proxy is over.
@@ -341,6 +345,7 @@ async fn serve<F, B>(
     header_timeout: Duration,
     mut phase: watch::Receiver<Phase>,
     answer: impl Fn(Request<Incoming>) -> F,
+    tunnel: impl Fn() -> Option<Tunnel>,
 ) where
     F: Future<Output = io::Result<Response<B>>>,
     B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
@@ -353,7 +358,8 @@ async fn serve<F, B>(
     let mut connection = builder
         .timer(TokioTimer::new())
         .header_read_timeout(header_timeout)
-        .serve_connection(TokioIo::new(stream), service_fn(answer));
+        .serve_connection(TokioIo::new(stream), service_fn(answer))
+        .with_upgrades();
     let finished = {
         let mut finishing = pin!(reached(&mut phase, Phase::Finishing));
         tokio::select! {
@@ -373,11 +379,11 @@ async fn serve<F, B>(
         };
         let late = matches!(&ended, Err(error) if error.is_timeout());
         note_end(ended);
-        let stream = connection.into_parts().io.into_inner();
-        if late {
-            stream.close_late().await;
-        } else {
-            stream.close().await;
+        match (connection.into_parts(), tunnel()) {
+            (Some(parts), _) if late => parts.io.into_inner().close_late().await,
+            (Some(parts), _) => parts.io.into_inner().close().await,
+            (None, Some(tunnel)) => tunnel.run().await,
+            (None, None) => {}
         }
     };
     tokio::select! {

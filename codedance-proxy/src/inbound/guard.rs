@@ -2,6 +2,7 @@
 
 use std::io;
 use std::pin::Pin;
+use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
@@ -24,20 +25,29 @@ const STAND_IN_METHOD: &str = "REFUSED";
 const LINGER: Duration = Duration::from_secs(2);
 const LINGER_BYTES: u64 = 1024 * 1024;
 
-/// Why the rest of a connection is not read, once it is known.
+/// What is thought of all that a client sends, shared by those who read it and who answer it.
 #[derive(Debug, Default)]
-pub(crate) struct Verdict(OnceLock<Refusal>);
+pub(crate) struct Verdict {
+    refusal: OnceLock<Refusal>,
+    /// What the client sends is no longer HTTP.
+    other_protocol: AtomicBool,
+}
 
 impl Verdict {
     /// What the client's connection ends with, if it has gone wrong.
     pub(crate) fn refusal(&self) -> Option<Refusal> {
-        self.0.get().copied()
+        self.refusal.get().copied()
     }
 
     /// What to answer this request, if it stands in for one that was refused.
     pub(crate) fn on(&self, method: &Method) -> Option<Refusal> {
         let refusal = self.refusal()?;
         (method.as_str() == STAND_IN_METHOD).then_some(refusal)
+    }
+
+    /// From now on everything is passed on as it comes.
+    pub(crate) fn switch_protocol(&self) {
+        self.other_protocol.store(true, Relaxed);
     }
 }
 
@@ -110,7 +120,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             self.ready = self.held.len();
         }
         // The first fault ends the reading, so there is no second.
-        let _ = self.verdict.0.set(refusal);
+        let _ = self.verdict.refusal.set(refusal);
         self.end = Some(end);
     }
 
@@ -180,6 +190,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
                 this.held.drain(..here);
                 this.ready -= here;
                 return Poll::Ready(Ok(()));
+            }
+            if this.verdict.other_protocol.load(Relaxed) && this.end.is_none() {
+                if this.held.is_empty() {
+                    return Pin::new(&mut this.stream).poll_read(cx, buf);
+                }
+                this.ready = this.held.len();
+                continue;
             }
             match this.end {
                 Some(End::Refused) => return Poll::Pending,

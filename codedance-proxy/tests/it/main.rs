@@ -8,3 +8,4 @@ mod hostile;
 mod limits;
 mod moving;
 mod support;
+mod tunnels;

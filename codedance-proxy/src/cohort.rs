@@ -70,14 +70,14 @@ impl KeySource {
     pub(crate) fn key<'a>(&self, headers: &'a HeaderMap, address: &'a [u8]) -> &'a [u8] {
         match self {
             Self::Header(name) => headers.get(name).map_or(b"", |value| value.as_bytes()),
-            Self::Cookie(name) => cookie(headers, name),
+            Self::Cookie(name) => cookie(headers, name).unwrap_or_default(),
             Self::ClientAddress => address,
         }
     }
 }
 
 /// The value of the first cookie of that name, quotes included, as nginx `$cookie_…` reads it.
-fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> &'a [u8] {
+pub(crate) fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> Option<&'a [u8]> {
     headers
         .get_all(COOKIE)
         .iter()
@@ -86,7 +86,6 @@ fn cookie<'a>(headers: &'a HeaderMap, name: &str) -> &'a [u8] {
             let value = pair.trim_ascii_start().strip_prefix(name.as_bytes())?;
             Some(value.strip_prefix(b"=")?.trim_ascii_end())
         })
-        .unwrap_or_default()
 }
 
 #[cfg(test)]
@@ -162,8 +161,8 @@ mod tests {
             COOKIE,
             HeaderValue::from_static("a=b;  id=\"yes\" ; id=late"),
         );
-        assert_eq!(cookie(&headers, "id"), b"\"yes\"");
-        assert_eq!(cookie(&headers, "i"), b"");
-        assert_eq!(cookie(&HeaderMap::new(), "id"), b"");
+        assert_eq!(cookie(&headers, "id"), Some(&b"\"yes\""[..]));
+        assert_eq!(cookie(&headers, "i"), None);
+        assert_eq!(cookie(&HeaderMap::new(), "id"), None);
     }
 }

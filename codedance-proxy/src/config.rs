@@ -7,6 +7,8 @@ use codedance_core::workload::Revision;
 
 use crate::error::ProxyError;
 use crate::limits::Limits;
+use crate::network::Network;
+use crate::rules::Rules;
 
 /// The settings of a [`Proxy`](crate::Proxy): the two required ones in [`Config::new`], the others
 /// with defaults that suit most services.
@@ -51,10 +53,17 @@ pub struct Config {
     pub cool_down: Duration,
     /// Which requests may go over a connection that was kept. Default [`Reuse::Repeatable`].
     pub reuse: Reuse,
-    /// Whether something trustworthy in front of this proxy sets `X-Forwarded-*`: its
+    /// Whether whatever connects to this proxy is trustworthy and sets `X-Forwarded-*`: its
     /// `X-Forwarded-Proto` and `-Host` then stand, and the last address in `X-Forwarded-For` is the
-    /// client's. Default false.
+    /// client's. Where only some are, [`Config::trusted_proxies`] names them. Default false.
     pub trust_forwarded: bool,
+    /// The proxies in front of this one that are believed. From one of them, `X-Forwarded-Proto` and
+    /// `-Host` stand, and the client's address is the last one in `X-Forwarded-For` that is not
+    /// theirs. Default empty: nobody.
+    pub trusted_proxies: Vec<Network>,
+    /// Who gets which side of a split whatever its weight. Default none. They can be changed with
+    /// [`Proxy::set_rules`](crate::Proxy::set_rules).
+    pub rules: Rules,
     /// How much clients may send, and how many of them there may be at once.
     pub limits: Limits,
     /// The upper bounds of the latency histogram's buckets in seconds: finite, positive, ascending,
@@ -101,6 +110,8 @@ impl Config {
             cool_down: Duration::from_secs(1),
             reuse: Reuse::default(),
             trust_forwarded: false,
+            trusted_proxies: Vec::new(),
+            rules: Rules::new(),
             limits: Limits::default(),
             latency_bounds: vec![
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -177,6 +188,20 @@ impl Config {
     #[must_use]
     pub fn with_trust_forwarded(mut self, trust: bool) -> Self {
         self.trust_forwarded = trust;
+        self
+    }
+
+    /// Sets [`Config::trusted_proxies`].
+    #[must_use]
+    pub fn with_trusted_proxies(mut self, proxies: impl Into<Vec<Network>>) -> Self {
+        self.trusted_proxies = proxies.into();
+        self
+    }
+
+    /// Sets [`Config::rules`].
+    #[must_use]
+    pub fn with_rules(mut self, rules: Rules) -> Self {
+        self.rules = rules;
         self
     }
 

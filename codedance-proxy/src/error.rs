@@ -6,6 +6,8 @@ use std::net::SocketAddr;
 use codedance_core::traffic::CohortKey;
 use codedance_core::{Error, ErrorKind};
 
+use crate::network::Network;
+
 /// A failure of the proxy itself. What goes wrong with a single request is an answer to its client.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum ProxyError {
@@ -23,6 +25,10 @@ pub(crate) enum ProxyError {
     HeaderName(String),
     #[error("`{0}` is not the name of a cookie")]
     CookieName(String),
+    #[error("`{0}` is neither an address nor a network of addresses")]
+    Network(String),
+    #[error("{0} has a rule already")]
+    NetworkTwice(Network),
     #[error("{0:?} is not a key that this proxy knows")]
     CohortKey(CohortKey),
 }
@@ -30,7 +36,11 @@ pub(crate) enum ProxyError {
 impl ProxyError {
     fn kind(&self) -> ErrorKind {
         match self {
-            Self::Config { .. } | Self::HeaderName(_) | Self::CookieName(_) => ErrorKind::Invalid,
+            Self::Config { .. }
+            | Self::HeaderName(_)
+            | Self::CookieName(_)
+            | Self::Network(_)
+            | Self::NetworkTwice(_) => ErrorKind::Invalid,
             Self::CohortKey(_) => ErrorKind::Unsupported,
             Self::Listen { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ErrorKind::Denied,

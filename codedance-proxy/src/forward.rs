@@ -11,9 +11,10 @@ use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
 use crate::answer::{Answer, Relay};
+use crate::client::Client;
 use crate::config::{Config, Reuse};
 use crate::endpoint::{Endpoint, Flight, RevisionState};
-use crate::headers::{self, Client};
+use crate::headers;
 use crate::pool::{SendError, Upstream};
 use crate::refusal::Refusal;
 use crate::stats::Event;
@@ -26,7 +27,7 @@ use crate::upload::{Progress, Upload};
 pub(crate) async fn forward(
     routing: &Routing,
     config: &Config,
-    client: &Client,
+    client: &Client<'_>,
     request: Request<Incoming>,
 ) -> Response<Answer> {
     if let Some(refusal) = client.verdict().on(request.method()) {
@@ -78,7 +79,7 @@ fn switch_protocol(
     response: Response<Incoming>,
     upstream: Upstream,
     flight: Flight,
-    client: &Client,
+    client: &Client<'_>,
     offer: Option<OnUpgrade>,
 ) -> Response<Answer> {
     let (Some(offer), Some(stream)) = (offer, upstream.into_tunnel()) else {

@@ -1,7 +1,6 @@
 //! What a proxy takes from messages and adds to them.
 
-use std::net::{IpAddr, SocketAddr};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::net::SocketAddr;
 
 use http::header::{
     CONNECTION, CONTENT_LENGTH, EXPECT, Entry, HOST, HeaderMap, HeaderName, HeaderValue,
@@ -10,12 +9,11 @@ use http::header::{
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, StatusCode, Version, request};
 
-use crate::inbound::Verdict;
+use crate::client::Client;
 use crate::refusal::Refusal;
-use crate::tunnel::Tunnel;
 use crate::upload::Upload;
 
-const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -31,72 +29,11 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Who is at the other end of a connection.
-#[derive(Debug)]
-pub(crate) struct Client {
-    /// The address without the port, made once for all requests of the connection.
-    address: HeaderValue,
-    trust_forwarded: bool,
-    verdict: Arc<Verdict>,
-    /// What follows once the client's connection has stopped speaking HTTP.
-    tunnel: Mutex<Option<Tunnel>>,
-}
-
-impl Client {
-    pub(crate) fn new(peer: SocketAddr, trust_forwarded: bool, verdict: Arc<Verdict>) -> Self {
-        Self {
-            address: address_value(peer.ip()),
-            trust_forwarded,
-            verdict,
-            tunnel: Mutex::default(),
-        }
-    }
-
-    /// Hands over what is to run when the answer that switches protocols has been sent.
-    pub(crate) fn open(&self, tunnel: Tunnel) {
-        self.verdict.switch_protocol();
-        *self.lock_tunnel() = Some(tunnel);
-    }
-
-    /// What was handed over.
-    pub(crate) fn tunnel(&self) -> Option<Tunnel> {
-        self.lock_tunnel().take()
-    }
-
-    fn lock_tunnel(&self) -> MutexGuard<'_, Option<Tunnel>> {
-        self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
-    /// What the proxy thinks of all that the client sends.
-    pub(crate) fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
-    /// The address of the client of this request, as text: the peer's, or what a trusted proxy in
-    /// front says.
-    pub(crate) fn address<'a>(&'a self, headers: &'a HeaderMap) -> &'a [u8] {
-        let forwarded = headers.get_all(X_FORWARDED_FOR).iter().next_back();
-        match forwarded {
-            Some(line) if self.trust_forwarded => {
-                let last = line.as_bytes().rsplit(|byte| *byte == b',').next();
-                last.unwrap_or_default().trim_ascii()
-            }
-            _ => self.address.as_bytes(),
-        }
-    }
-}
-
-/// The address as text; an IPv4 client of an IPv6 socket is an IPv4 client.
-fn address_value(address: IpAddr) -> HeaderValue {
-    let text = address.to_canonical().to_string();
-    HeaderValue::try_from(text).unwrap_or_else(|_| HeaderValue::from_static("unknown"))
-}
-
 /// Makes the head of a client's request the head of the request to an endpoint.
 ///
 /// A missing `Host` of an HTTP/1.0 request stays missing here: the endpoint's address takes its
 /// place once the endpoint is known.
-pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<(), Refusal> {
+pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client<'_>) -> Result<(), Refusal> {
     let upgrade = asked_upgrade(parts);
     if parts.headers.contains_key(TRANSFER_ENCODING) {
         // The body is framed anew, and a length beside it is an attack or a mistake.
@@ -217,23 +154,23 @@ fn settle_host(parts: &mut request::Parts) -> Result<(), Refusal> {
     }
 }
 
-fn forwarded(headers: &mut HeaderMap, client: &Client) {
+fn forwarded(headers: &mut HeaderMap, client: &Client<'_>) {
     let addresses = match headers.entry(X_FORWARDED_FOR) {
-        Entry::Vacant(_) => client.address.clone(),
+        Entry::Vacant(_) => client.own_address().clone(),
         Entry::Occupied(lines) => {
             let lines: Vec<_> = lines
                 .iter()
-                .chain([&client.address])
+                .chain([client.own_address()])
                 .map(HeaderValue::as_bytes)
                 .collect();
             // Values joined by what may stand in a value are a value.
-            HeaderValue::try_from(lines.join(&b", "[..])).unwrap_or_else(|_| client.address.clone())
+            HeaderValue::try_from(lines.join(&b", "[..]))
+                .unwrap_or_else(|_| client.own_address().clone())
         }
     };
     headers.insert(X_FORWARDED_FOR, addresses);
-    let stands = |headers: &HeaderMap, name: HeaderName| {
-        client.trust_forwarded && headers.contains_key(name)
-    };
+    let stands =
+        |headers: &HeaderMap, name: HeaderName| client.is_trusted() && headers.contains_key(name);
     if !stands(headers, X_FORWARDED_PROTO) {
         headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
     }
@@ -256,12 +193,16 @@ pub(crate) fn default_host(request: &mut Request<Upload>, endpoint: SocketAddr) 
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use crate::client::Trust;
+
     use super::*;
 
-    fn client() -> Client {
+    fn client() -> Client<'static> {
         Client::new(
             "[::ffff:192.0.2.7]:1234".parse().unwrap(),
-            false,
+            Trust::Nobody,
             Arc::default(),
         )
     }
@@ -373,7 +314,11 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_in_front_is_believed() {
-        let client = Client::new("192.0.2.7:1234".parse().unwrap(), true, Arc::default());
+        let client = Client::new(
+            "192.0.2.7:1234".parse().unwrap(),
+            Trust::Peer,
+            Arc::default(),
+        );
         let before = [
             ("host", "shop"),
             ("x-forwarded-for", "203.0.113.9, 198.51.100.3"),

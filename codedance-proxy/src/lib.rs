@@ -47,6 +47,8 @@
 //!   together by the hash of a header, a cookie or their address, exactly as with nginx
 //!   `split_clients` – except that users without a key stay with the stable revision; see
 //!   [`in_cohort`].
+//! - **Rules come first.** Headers, cookies and networks can send certain requests to one side of a
+//!   split as long as both have a share; see [`Rules`].
 //! - **Kept connections lose nothing.** A server may close an idle connection just when a request is
 //!   sent over it. Requests that may be repeated are then repeated, all others never travel over a
 //!   connection that was kept; see [`Reuse`].
@@ -93,6 +95,7 @@
 //! answered as usual.
 
 mod answer;
+mod client;
 mod cohort;
 mod config;
 mod endpoint;
@@ -103,9 +106,11 @@ mod headers;
 mod history;
 mod inbound;
 mod limits;
+mod network;
 mod pool;
 mod refusal;
 mod router;
+mod rules;
 mod server;
 mod source;
 mod stats;
@@ -116,5 +121,7 @@ mod upload;
 pub use cohort::{cohort_hash, in_cohort};
 pub use config::{Config, Reuse};
 pub use limits::Limits;
+pub use network::Network;
+pub use rules::{Rules, Side};
 pub use server::Proxy;
 pub use stats::Totals;

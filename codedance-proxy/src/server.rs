@@ -21,14 +21,15 @@ use tokio_util::task::TaskTracker;
 use tracing::{debug, warn};
 
 use crate::answer::Answer;
+use crate::client::{Client, Trust};
 use crate::config::Config;
 use crate::error::ProxyError;
 use crate::exposition;
 use crate::forward::forward;
-use crate::headers::Client;
 use crate::inbound::{Guard, send_off};
 use crate::limits::Limits;
 use crate::refusal::Refusal;
+use crate::rules::Rules;
 use crate::stats::Totals;
 use crate::table::Routing;
 use crate::tunnel::Tunnel;
@@ -148,6 +149,11 @@ impl Proxy {
         route.map_or_else(Vec::new, |route| {
             route.endpoints.iter().map(|e| e.address).collect()
         })
+    }
+
+    /// Replaces the rules, for the next request; see [`Config::rules`].
+    pub fn set_rules(&self, rules: Rules) {
+        self.routing().set_rules(rules);
     }
 
     /// Takes all endpoints of a revision out of rotation, waits until the requests in flight there
@@ -299,8 +305,9 @@ async fn serve_client(
 ) {
     let limits = plane.config.limits;
     let stream = Guard::new(stream, limits);
-    let client = &Client::new(peer, plane.config.trust_forwarded, stream.verdict());
     let plane = &*plane;
+    let trust = Trust::in_front(&plane.config);
+    let client = &Client::new(peer, trust, stream.verdict());
     let answer = |request| async move {
         Ok::<_, io::Error>(forward(&plane.routing, &plane.config, client, request).await)
     };

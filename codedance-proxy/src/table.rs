@@ -17,6 +17,7 @@ use crate::cohort::{KeySource, in_cohort};
 use crate::config::Config;
 use crate::endpoint::{Endpoint, RevisionState};
 use crate::error::ProxyError;
+use crate::rules::{Rules, Side};
 
 /// The table in force, and the draft that the next one is made from.
 ///
@@ -37,6 +38,7 @@ pub(crate) struct Table {
     stable: Arc<Route>,
     canary: Option<(Arc<Route>, Percent)>,
     key: Option<KeySource>,
+    rules: Arc<Rules>,
     routes: BTreeMap<Revision, Arc<Route>>,
 }
 
@@ -51,6 +53,7 @@ pub(crate) struct Route {
 struct Draft {
     split: Split,
     key: Option<KeySource>,
+    rules: Arc<Rules>,
     groups: BTreeMap<Revision, Group>,
 }
 
@@ -73,6 +76,7 @@ impl Routing {
         let mut draft = Draft {
             split: Split::all(config.stable.clone()),
             key: None,
+            rules: Arc::new(config.rules.clone()),
             groups: BTreeMap::new(),
         };
         draft.group(&config.stable, &config, &bounds);
@@ -113,6 +117,13 @@ impl Routing {
         draft.key = key;
         self.publish(&draft);
         Ok(())
+    }
+
+    /// Puts the rules in force for the next request.
+    pub(crate) fn set_rules(&self, rules: Rules) {
+        let mut draft = self.draft();
+        draft.rules = Arc::new(rules);
+        self.publish(&draft);
     }
 
     /// Puts an endpoint in rotation, if it is not there already.
@@ -232,6 +243,7 @@ impl Draft {
             stable: Arc::clone(&routes[&self.split.stable]),
             canary: canary.map(|c| (Arc::clone(&routes[&c.revision]), c.weight)),
             key: self.key.clone(),
+            rules: Arc::clone(&self.rules),
             split: self.split.clone(),
             routes,
         }
@@ -247,6 +259,12 @@ impl Table {
     }
 
     fn is_for_canary(&self, weight: Percent, headers: &HeaderMap, address: &[u8]) -> bool {
+        if weight != Percent::ZERO
+            && weight != Percent::HUNDRED
+            && let Some(side) = self.rules.side(headers, address)
+        {
+            return side == Side::Canary;
+        }
         match &self.key {
             Some(key) => in_cohort(key.key(headers, address), weight),
             None => fastrand::u16(..Percent::HUNDRED.basis_points()) < weight.basis_points(),

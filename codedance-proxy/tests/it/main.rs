@@ -7,5 +7,6 @@ mod forwarding;
 mod hostile;
 mod limits;
 mod moving;
+mod rules;
 mod support;
 mod tunnels;

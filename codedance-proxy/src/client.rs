@@ -13,39 +13,39 @@ use crate::tunnel::Tunnel;
 
 /// The client of one connection.
 #[derive(Debug)]
-pub(crate) struct Client<'a> {
+pub(crate) struct Client {
     /// The peer's address without the port, made once for all requests of the connection.
     address: HeaderValue,
-    trust: Trust<'a>,
+    trust: Trust,
     verdict: Arc<Verdict>,
     /// What follows once the client's connection has stopped speaking HTTP.
     tunnel: Mutex<Option<Tunnel>>,
 }
 
 /// Whose word counts for what lies in front of the proxy.
-#[derive(Clone, Copy, Debug)]
-pub(crate) enum Trust<'a> {
+#[derive(Clone, Debug)]
+pub(crate) enum Trust {
     Nobody,
     /// Whoever has connected.
     Peer,
     /// Proxies with these addresses.
-    Proxies(&'a [Network]),
+    Proxies(Arc<[Network]>),
 }
 
-impl<'a> Trust<'a> {
-    pub(crate) fn in_front(config: &'a Config) -> Self {
+impl Trust {
+    pub(crate) fn in_front(config: &Config) -> Self {
         match (&*config.trusted_proxies, config.trust_forwarded) {
             (_, true) => Self::Peer,
             ([], false) => Self::Nobody,
-            (proxies, false) => Self::Proxies(proxies),
+            (proxies, false) => Self::Proxies(proxies.into()),
         }
     }
 }
 
-impl<'a> Client<'a> {
-    pub(crate) fn new(peer: SocketAddr, trust: Trust<'a>, verdict: Arc<Verdict>) -> Self {
+impl Client {
+    pub(crate) fn new(peer: SocketAddr, trust: Trust, verdict: Arc<Verdict>) -> Self {
         let trust = match trust {
-            Trust::Proxies(proxies) if !is_in(proxies, peer.ip()) => Trust::Nobody,
+            Trust::Proxies(proxies) if !is_in(&proxies, peer.ip()) => Trust::Nobody,
             trust => trust,
         };
         Self {
@@ -77,7 +77,7 @@ impl<'a> Client<'a> {
         let mut addresses = lines
             .flat_map(|line| line.as_bytes().rsplit(|byte| *byte == b','))
             .map(<[u8]>::trim_ascii);
-        let Trust::Proxies(proxies) = self.trust else {
+        let Trust::Proxies(proxies) = &self.trust else {
             return addresses.next().unwrap_or(self.address.as_bytes());
         };
         let mut nearest = self.address.as_bytes();
@@ -134,7 +134,7 @@ mod tests {
     fn address(peer: &str, forwarded: &[&'static str]) -> String {
         let proxies = ["10.0.0.0/8", "2001:db8::/32"].map(|network| network.parse().unwrap());
         let peer = SocketAddr::new(peer.parse().unwrap(), 1234);
-        let client = Client::new(peer, Trust::Proxies(&proxies), Arc::default());
+        let client = Client::new(peer, Trust::Proxies(proxies.into()), Arc::default());
         let lines = forwarded.iter().map(|line| HeaderValue::from_static(line));
         let headers: HeaderMap = lines.map(|line| (X_FORWARDED_FOR, line)).collect();
         String::from_utf8(client.address(&headers).to_vec()).unwrap()

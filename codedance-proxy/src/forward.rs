@@ -16,7 +16,7 @@ use crate::config::{Config, Reuse};
 use crate::endpoint::{Endpoint, Flight, RevisionState};
 use crate::headers;
 use crate::pool::{SendError, Upstream};
-use crate::refusal::Refusal;
+use crate::refusal::{BODY_TOO_LARGE, Refusal};
 use crate::stats::Event;
 use crate::table::{Route, Routing};
 use crate::tunnel::Tunnel;
@@ -27,7 +27,7 @@ use crate::upload::{Progress, Upload};
 pub(crate) async fn forward(
     routing: &Routing,
     config: &Config,
-    client: &Client<'_>,
+    client: &Client,
     request: Request<Incoming>,
 ) -> Response<Answer> {
     if let Some(refusal) = client.verdict().on(request.method()) {
@@ -42,12 +42,13 @@ pub(crate) async fn forward(
     // Extensions are hyper's own, and would be copied with every attempt.
     let offer = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
-    let upload = Upload::new(body);
+    let upload = Upload::new(body, config.limits.body_bytes);
     let offer = offer.filter(|_| parts.headers.contains_key(UPGRADE));
     if offer.is_some() && upload.progress().is_some() {
         let text = "a request that asks for another protocol cannot have a body";
         return Answer::refuse(Refusal::bad_request(text));
     }
+    headers::frame(&mut parts, &upload);
     let outgoing = Outgoing::new(Request::from_parts(parts, upload), offer.is_some());
 
     let pending = Pending::new(Arc::clone(&route.revision));
@@ -65,8 +66,10 @@ pub(crate) async fn forward(
         }
         Err(failure) => {
             pending.failed(failure);
-            if let (Failure::Client, Some(refusal)) = (failure, client.verdict().refusal()) {
-                return Answer::refuse(refusal);
+            match (failure, client.verdict().refusal()) {
+                (Failure::Client, Some(refusal)) => return Answer::refuse(refusal),
+                (Failure::TooLarge, _) => return Answer::refuse(BODY_TOO_LARGE),
+                _ => {}
             }
             let (status, text) = failure.answer();
             Answer::text(status, text)
@@ -79,7 +82,7 @@ fn switch_protocol(
     response: Response<Incoming>,
     upstream: Upstream,
     flight: Flight,
-    client: &Client<'_>,
+    client: &Client,
     offer: Option<OnUpgrade>,
 ) -> Response<Answer> {
     let (Some(offer), Some(stream)) = (offer, upstream.into_tunnel()) else {
@@ -102,6 +105,7 @@ enum Failure {
     Lost,
     TimedOut,
     Client,
+    TooLarge,
 }
 
 impl Failure {
@@ -123,6 +127,7 @@ impl Failure {
                 StatusCode::GATEWAY_TIMEOUT,
                 "the server behind this proxy did not answer in time",
             ),
+            Self::TooLarge => (BODY_TOO_LARGE.status, BODY_TOO_LARGE.text),
             Self::Client => (
                 StatusCode::REQUEST_TIMEOUT,
                 "the request's body did not arrive",
@@ -231,6 +236,7 @@ impl From<SendError> for Attempt {
             SendError::Unsent(_) => Self::NotAccepted,
             SendError::Lost => Self::Failed(Failure::Lost),
             SendError::TimedOut => Self::Failed(Failure::TimedOut),
+            SendError::TooLarge => Self::Failed(Failure::TooLarge),
             SendError::ClientFailed => Self::Failed(Failure::Client),
         }
     }
@@ -312,7 +318,7 @@ impl Pending {
         let revision = &self.revision.name;
         debug!(%revision, ?failure, "a request got no answer");
         self.revision.counters.count(match failure {
-            Failure::Client => Event::ClientAbort,
+            Failure::Client | Failure::TooLarge => Event::ClientAbort,
             _ => Event::NoAnswer,
         });
     }

@@ -8,6 +8,7 @@ use http::header::{
 };
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, StatusCode, Version, request};
+use hyper::body::Body;
 
 use crate::client::Client;
 use crate::refusal::Refusal;
@@ -33,8 +34,9 @@ const HOP_BY_HOP: [HeaderName; 7] = [
 ///
 /// A missing `Host` of an HTTP/1.0 request stays missing here: the endpoint's address takes its
 /// place once the endpoint is known.
-pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client<'_>) -> Result<(), Refusal> {
+pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<(), Refusal> {
     let upgrade = asked_upgrade(parts);
+    let trailers = takes_trailers(parts);
     if parts.headers.contains_key(TRANSFER_ENCODING) {
         // The body is framed anew, and a length beside it is an attack or a mistake.
         parts.headers.remove(CONTENT_LENGTH);
@@ -45,8 +47,34 @@ pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client<'_>) -> Re
     settle_host(parts)?;
     forwarded(&mut parts.headers, client);
     parts.version = Version::HTTP_11;
+    if trailers {
+        // Some servers send none to those who do not ask for them.
+        let headers = &mut parts.headers;
+        headers.insert(TE, HeaderValue::from_static("trailers"));
+        headers.insert(CONNECTION, HeaderValue::from_static("te"));
+    }
     offer_upgrade(&mut parts.headers, upgrade);
     Ok(())
+}
+
+/// Whether the client wants the headers that come after an answer's body.
+fn takes_trailers(parts: &request::Parts) -> bool {
+    // Looked up first: nearly no request has it.
+    let Some(te) = parts.headers.get(TE) else {
+        return false;
+    };
+    let is_meant = parts.version == Version::HTTP_2 || connection_names(&parts.headers, "te");
+    is_meant && lists(te, "trailers")
+}
+
+/// Says that there is a body where nobody expects one.
+pub(crate) fn frame(parts: &mut request::Parts, body: &Upload) {
+    // Without a word about it, hyper takes a body of unknown length for none with these.
+    let unexpected = matches!(parts.method, Method::GET | Method::HEAD);
+    if unexpected && body.size_hint().exact().is_none() {
+        let chunked = HeaderValue::from_static("chunked");
+        parts.headers.insert(TRANSFER_ENCODING, chunked);
+    }
 }
 
 /// The protocol that a client insists on.
@@ -101,8 +129,12 @@ fn connection_names(headers: &HeaderMap, name: &str) -> bool {
     headers
         .get_all(CONNECTION)
         .iter()
-        .flat_map(|value| value.as_bytes().split(|byte| *byte == b','))
-        .any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+        .any(|value| lists(value, name))
+}
+
+fn lists(value: &HeaderValue, name: &str) -> bool {
+    let mut tokens = value.as_bytes().split(|byte| *byte == b',');
+    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -154,7 +186,7 @@ fn settle_host(parts: &mut request::Parts) -> Result<(), Refusal> {
     }
 }
 
-fn forwarded(headers: &mut HeaderMap, client: &Client<'_>) {
+fn forwarded(headers: &mut HeaderMap, client: &Client) {
     let addresses = match headers.entry(X_FORWARDED_FOR) {
         Entry::Vacant(_) => client.own_address().clone(),
         Entry::Occupied(lines) => {
@@ -199,7 +231,7 @@ mod tests {
 
     use super::*;
 
-    fn client() -> Client<'static> {
+    fn client() -> Client {
         Client::new(
             "[::ffff:192.0.2.7]:1234".parse().unwrap(),
             Trust::Nobody,
@@ -275,6 +307,23 @@ mod tests {
         assert_eq!(offered("Upgrade", "h2c"), None);
         assert_eq!(offered("Upgrade", "HTTP/2.0, h2c"), None);
         assert_eq!(offered("keep-alive", "websocket"), None, "not named");
+    }
+
+    #[test]
+    fn trailers_are_asked_for_on_behalf_of_those_who_want_them() {
+        let asked = |version, connection, te| {
+            let wish = [("connection", connection), ("te", te)];
+            let mut parts = request("/", &[("host", "shop"), wish[0], wish[1]]);
+            parts.version = version;
+            to_endpoint(&mut parts, &client()).unwrap();
+            let asked = parts.headers.get(TE).is_some_and(|te| te == "trailers");
+            assert_eq!(parts.headers.contains_key(CONNECTION), asked);
+            asked
+        };
+        assert!(asked(Version::HTTP_11, "TE", "gzip;q=0.5, Trailers"));
+        assert!(asked(Version::HTTP_2, "", "trailers"));
+        assert!(!asked(Version::HTTP_11, "te", "gzip"));
+        assert!(!asked(Version::HTTP_11, "close", "trailers"), "not named");
     }
 
     #[test]

@@ -1,11 +1,11 @@
-//! An HTTP/1.1 reverse proxy that lives in your process, divides traffic between two revisions of a
-//! service, and counts what becomes of every request.
+//! A reverse proxy for HTTP/1.1 and HTTP/2 that lives in your process, divides traffic between two
+//! revisions of a service, and counts what becomes of every request.
 //!
 //! ```text
 //!                       ┌──────────────── Proxy ────────────────┐
 //!                       │  table: stable 95 %, canary 5 %       │     v1 (stable)
 //!                       │    │                                  ├───▶ 10.0.0.1:80
-//!   clients ──HTTP/1.1──┼──▶ choose ──▶ endpoint ──▶ connection ├───▶ 10.0.0.2:80
+//!   clients ────HTTP────┼──▶ choose ──▶ endpoint ──▶ connection ├───▶ 10.0.0.2:80
 //!                       │    ▲             │  ▲                  │     v2 (canary)
 //!                       │    │             ▼  │                 ├───▶ 10.0.0.3:80
 //!                       │    │        counters, in flight       │
@@ -72,7 +72,20 @@
 //! | 502 | no endpoint of the revision accepts a connection, or the one that did closed it without an answer |
 //! | 503 | the revision has no endpoint, or there are more connections than [`Limits::connections`] |
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
-//! | 505 | the request is of another version than HTTP/1.1 or HTTP/1.0 |
+//! | 505 | the request is of another version than HTTP/2, HTTP/1.1 or HTTP/1.0 |
+//!
+//! # HTTP/2
+//!
+//! A client whose first bytes are those of HTTP/2 is spoken to in HTTP/2: it knows that it may
+//! (RFC 9113, 3.3). Each of its requests is chosen for, counted, limited and answered on its own, as
+//! if it had come in HTTP/1.1; its `:authority` becomes the `Host`, its cookies become one line.
+//! Bodies and trailers stream both ways at once. At the end of the proxy, clients are told with
+//! GOAWAY; what they sent before they knew is answered.
+//!
+//! Whoever asks nothing for [`Config::header_timeout`] is let go, and so is who does not answer a
+//! PING in 20 s. A client that gives up 200 requests and more than half of all that it sent over a
+//! connection loses that connection, because each of them has cost an endpoint something. Heads that
+//! unpack to more than four times [`Limits::head_bytes`], or never end, end the connection too.
 //!
 //! # Other protocols
 //!
@@ -92,12 +105,14 @@
 //! used to continue the line before); targets that are neither a path nor an address of HTTP;
 //! chunks that are not of the exact form. Extensions of chunks are read past, at most 4 KiB of them
 //! in one body, and trailers are at most 8 KiB. Requests that came before on the same connection are
-//! answered as usual.
+//! answered as usual. HTTP/2 knows where messages end; what its headers say must be unambiguous too.
 
+mod admin;
 mod answer;
 mod client;
 mod cohort;
 mod config;
+mod connection;
 mod endpoint;
 mod error;
 mod exposition;
@@ -106,7 +121,9 @@ mod headers;
 mod history;
 mod inbound;
 mod limits;
+mod listener;
 mod network;
+mod phase;
 mod pool;
 mod refusal;
 mod router;

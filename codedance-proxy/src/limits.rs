@@ -17,7 +17,7 @@ use crate::error::ProxyError;
 #[non_exhaustive]
 pub struct Limits {
     /// Bytes of a request's head, from the first line to the empty one; beyond, the answer is 431.
-    /// 256 to 262,144. Default 32,768.
+    /// In HTTP/2, those of all names and values, and 32 for each. 256 to 262,144. Default 32,768.
     pub head_bytes: usize,
     /// Bytes of a request's target; beyond, the answer is 414. 1 to [`head_bytes`](Self::head_bytes).
     /// Default 8,192.
@@ -27,6 +27,9 @@ pub struct Limits {
     /// Bytes of a request's body; beyond, the answer is 413. Where the length is not known before,
     /// the endpoint has seen a part by then. Default `None`: any length.
     pub body_bytes: Option<u64>,
+    /// Requests under way at once over one connection of HTTP/2; what a client sends beyond is reset
+    /// as refused, which tells it that nobody has seen it. 1 to 1,000. Default 128.
+    pub streams: u32,
     /// Connections of clients at once; one more is answered with 503 and closed. From 1. Default
     /// 10,000.
     pub connections: usize,
@@ -39,6 +42,7 @@ impl Default for Limits {
             target_bytes: 8 * 1024,
             headers: 100,
             body_bytes: None,
+            streams: 128,
             connections: 10_000,
         }
     }
@@ -73,6 +77,13 @@ impl Limits {
         self
     }
 
+    /// Sets [`Limits::streams`].
+    #[must_use]
+    pub fn with_streams(mut self, count: u32) -> Self {
+        self.streams = count;
+        self
+    }
+
     /// Sets [`Limits::connections`].
     #[must_use]
     pub fn with_connections(mut self, count: usize) -> Self {
@@ -90,6 +101,9 @@ impl Limits {
         }
         if !(1..=1_000).contains(&self.headers) {
             return refuse("limits.headers", "1 to 1000");
+        }
+        if !(1..=1_000).contains(&self.streams) {
+            return refuse("limits.streams", "1 to 1000");
         }
         if self.connections == 0 {
             return refuse("limits.connections", "1 or more");
@@ -113,6 +127,8 @@ mod tests {
             (limits.with_target_bytes(40_000), "limits.target_bytes"),
             (limits.with_headers(0), "limits.headers"),
             (limits.with_headers(1_001), "limits.headers"),
+            (limits.with_streams(0), "limits.streams"),
+            (limits.with_streams(1_001), "limits.streams"),
             (limits.with_connections(0), "limits.connections"),
         ] {
             let text = bad.check().unwrap_err().to_string();

@@ -58,6 +58,8 @@ pub(crate) enum SendError {
     Lost,
     /// The endpoint stayed silent for too long.
     TimedOut,
+    /// The body of the request is larger than it may be.
+    TooLarge,
     /// The client stopped sending the body of its request.
     ClientFailed,
 }
@@ -100,6 +102,7 @@ impl Upstream {
             if let Poll::Ready(answer) = look(|cx| answer.as_mut().poll(cx)) {
                 return Poll::Ready(answer.map_err(|mut error| match error.take_message() {
                     Some(request) => SendError::Unsent(Box::new(request)),
+                    None if progress.is_some_and(Progress::is_too_large) => SendError::TooLarge,
                     None if progress.is_some_and(Progress::failed) => SendError::ClientFailed,
                     None => SendError::Lost,
                 }));

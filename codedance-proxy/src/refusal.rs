@@ -9,6 +9,11 @@ pub(crate) struct Refusal {
     pub(crate) text: &'static str,
 }
 
+pub(crate) const BODY_TOO_LARGE: Refusal = Refusal::new(
+    StatusCode::PAYLOAD_TOO_LARGE,
+    "the request's body is too large",
+);
+
 impl Refusal {
     pub(crate) const fn new(status: StatusCode, text: &'static str) -> Self {
         Self { status, text }

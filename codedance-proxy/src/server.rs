@@ -1,41 +1,27 @@
-//! The listeners, and the handle on them.
+//! The handle on a proxy, and all that runs behind it.
 
-use std::io;
 use std::net::SocketAddr;
-use std::pin::{Pin, pin};
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use codedance_core::workload::Revision;
 use codedance_core::{Result, Timestamp};
-use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::body::{Body, Incoming};
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Method, Request, Response, StatusCode};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, Semaphore, watch};
-use tokio::time::{MissedTickBehavior, interval, sleep, timeout};
+use tokio::net::TcpListener;
+use tokio::sync::{Semaphore, watch};
+use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
-use tracing::{debug, warn};
 
-use crate::answer::Answer;
-use crate::client::{Client, Trust};
+use crate::admin::serve_admin;
+use crate::client::Trust;
 use crate::config::Config;
+use crate::connection::serve_client;
 use crate::error::ProxyError;
-use crate::exposition;
-use crate::forward::forward;
-use crate::inbound::{Guard, send_off};
-use crate::limits::Limits;
-use crate::refusal::Refusal;
+use crate::listener::{SURPLUS, accept, listen, turn_away};
+use crate::phase::{Phase, reached};
 use crate::rules::Rules;
 use crate::stats::Totals;
 use crate::table::Routing;
-use crate::tunnel::Tunnel;
-
-/// How many clients beyond [`Limits::connections`] are told so at once.
-const SURPLUS: usize = 64;
 
 /// A handle on a running proxy. Clones are handles on the same proxy.
 ///
@@ -60,18 +46,10 @@ struct Inner {
 
 /// What all tasks share.
 #[derive(Debug)]
-struct Plane {
-    routing: Routing,
-    config: Config,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
-enum Phase {
-    Serving,
-    /// No new connection, no further request on a connection that is there.
-    Finishing,
-    /// Everything ends now.
-    Over,
+pub(crate) struct Plane {
+    pub(crate) routing: Routing,
+    pub(crate) config: Config,
+    pub(crate) trust: Trust,
 }
 
 impl Proxy {
@@ -100,6 +78,7 @@ impl Proxy {
         let inner = Inner {
             plane: Arc::new(Plane {
                 routing: Routing::new(config.clone()),
+                trust: Trust::in_front(&config),
                 config,
             }),
             local_addr,
@@ -242,185 +221,6 @@ impl Inner {
         }
         self.services.spawn(tidy(Arc::clone(&self.plane), phase()));
     }
-}
-
-async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAddr), ProxyError> {
-    let bound = TcpListener::bind(address).await;
-    bound
-        .and_then(|listener| listener.local_addr().map(|local| (listener, local)))
-        .map_err(|source| ProxyError::Listen { address, source })
-}
-
-/// Accepts connections until the proxy comes to `end`.
-async fn accept(
-    listener: TcpListener,
-    mut phase: watch::Receiver<Phase>,
-    end: Phase,
-    serve: impl Fn(TcpStream, SocketAddr),
-) {
-    let mut over = pin!(reached(&mut phase, end));
-    loop {
-        let accepted = tokio::select! {
-            accepted = listener.accept() => accepted,
-            () = &mut over => return,
-        };
-        match accepted {
-            Ok((stream, peer)) => {
-                // Best effort: without it answers are later, not wrong.
-                let _ = stream.set_nodelay(true);
-                serve(stream, peer);
-            }
-            Err(error) if concerns_one_connection(&error) => {
-                debug!(%error, "a client gave up before it was accepted");
-            }
-            Err(error) => {
-                // Out of file descriptors or memory: asking again at once would only burn a core.
-                warn!(%error, "cannot accept connections");
-                sleep(Duration::from_millis(50)).await;
-            }
-        }
-    }
-}
-
-fn concerns_one_connection(error: &io::Error) -> bool {
-    matches!(
-        error.kind(),
-        io::ErrorKind::ConnectionAborted
-            | io::ErrorKind::ConnectionReset
-            | io::ErrorKind::ConnectionRefused
-    )
-}
-
-/// Waits until the proxy comes to `end`.
-async fn reached(phase: &mut watch::Receiver<Phase>, end: Phase) {
-    // An error means that the last handle is gone, which is the end too.
-    let _ = phase.wait_for(|phase| *phase >= end).await;
-}
-
-async fn serve_client(
-    plane: Arc<Plane>,
-    stream: TcpStream,
-    peer: SocketAddr,
-    phase: watch::Receiver<Phase>,
-) {
-    let limits = plane.config.limits;
-    let stream = Guard::new(stream, limits);
-    let plane = &*plane;
-    let trust = Trust::in_front(&plane.config);
-    let client = &Client::new(peer, trust, stream.verdict());
-    let answer = |request| async move {
-        Ok::<_, io::Error>(forward(&plane.routing, &plane.config, client, request).await)
-    };
-    let header_timeout = plane.config.header_timeout;
-    let tunnel = || client.tunnel();
-    serve(stream, limits, header_timeout, phase, answer, tunnel).await;
-}
-
-/// Tells one client too many to come later.
-async fn turn_away(
-    stream: TcpStream,
-    mut phase: watch::Receiver<Phase>,
-    _permit: OwnedSemaphorePermit,
-) {
-    debug!("a client too many was turned away");
-    let text = "there are too many connections";
-    let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text);
-    tokio::select! {
-        () = send_off(stream, refusal) => {}
-        () = reached(&mut phase, Phase::Finishing) => {}
-    }
-}
-
-async fn serve_admin(plane: Arc<Plane>, stream: TcpStream, phase: watch::Receiver<Phase>) {
-    let limits = Limits::default();
-    let stream = Guard::new(stream, limits);
-    let (plane, verdict) = (&*plane, &*stream.verdict());
-    let answer = |request: Request<Incoming>| async move {
-        Ok::<_, io::Error>(match verdict.on(request.method()) {
-            Some(refusal) => Answer::refuse(refusal),
-            None => admin(plane, &request),
-        })
-    };
-    let header_timeout = plane.config.header_timeout;
-    serve(stream, limits, header_timeout, phase, answer, || None).await;
-}
-
-/// Serves one connection until its client is done or the proxy is over.
-async fn serve<F, B>(
-    stream: Guard<TcpStream>,
-    limits: Limits,
-    header_timeout: Duration,
-    mut phase: watch::Receiver<Phase>,
-    answer: impl Fn(Request<Incoming>) -> F,
-    tunnel: impl Fn() -> Option<Tunnel>,
-) where
-    F: Future<Output = io::Result<Response<B>>>,
-    B: Body<Error: Into<Box<dyn std::error::Error + Send + Sync>>> + 'static,
-{
-    let mut builder = http1::Builder::new();
-    // Only where it is more than hyper allows anyway: it would allocate the list of headers then.
-    if limits.headers > 100 {
-        builder.max_headers(limits.headers);
-    }
-    let mut connection = builder
-        .timer(TokioTimer::new())
-        .header_read_timeout(header_timeout)
-        .serve_connection(TokioIo::new(stream), service_fn(answer))
-        .with_upgrades();
-    let finished = {
-        let mut finishing = pin!(reached(&mut phase, Phase::Finishing));
-        tokio::select! {
-            // In this order: while it serves, the connection has nearly always more to do.
-            biased;
-            ended = &mut connection => Some(ended),
-            () = &mut finishing => None,
-        }
-    };
-    let finish = async {
-        let ended = match finished {
-            Some(ended) => ended,
-            None => {
-                Pin::new(&mut connection).graceful_shutdown();
-                (&mut connection).await
-            }
-        };
-        let late = matches!(&ended, Err(error) if error.is_timeout());
-        note_end(ended);
-        match (connection.into_parts(), tunnel()) {
-            (Some(parts), _) if late => parts.io.into_inner().close_late().await,
-            (Some(parts), _) => parts.io.into_inner().close().await,
-            (None, Some(tunnel)) => tunnel.run().await,
-            (None, None) => {}
-        }
-    };
-    tokio::select! {
-        biased;
-        () = finish => {}
-        () = reached(&mut phase, Phase::Over) => {}
-    }
-}
-
-fn note_end(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        debug!(%error, "a client's connection ended badly");
-    }
-}
-
-fn admin(plane: &Plane, request: &Request<Incoming>) -> Response<Answer> {
-    if request.uri().path() != plane.config.metrics_path {
-        return Answer::text(StatusCode::NOT_FOUND, "there is nothing here");
-    }
-    if !matches!(*request.method(), Method::GET | Method::HEAD) {
-        let mut refusal = Answer::text(StatusCode::METHOD_NOT_ALLOWED, "this can only be read");
-        let allowed = HeaderValue::from_static("GET, HEAD");
-        refusal.headers_mut().insert(ALLOW, allowed);
-        return refusal;
-    }
-    let page = exposition::render(&plane.routing, &plane.config);
-    let mut response = Response::new(Answer::Text(Some(page.into())));
-    let kind = HeaderValue::from_static(exposition::CONTENT_TYPE);
-    response.headers_mut().insert(CONTENT_TYPE, kind);
-    response
 }
 
 /// Notes the counters at regular times, and clears away what is no longer of use.

@@ -1,5 +1,6 @@
 //! The body of a request on its way to an endpoint.
 
+use std::error::Error;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
@@ -16,7 +17,12 @@ pub(crate) enum Upload {
     /// Nothing: the request can be sent again.
     Empty,
     /// What the client sends.
-    Stream(Incoming, Arc<Progress>),
+    Stream {
+        body: Incoming,
+        /// So many bytes may still come.
+        most: u64,
+        progress: Arc<Progress>,
+    },
 }
 
 /// How far a body has come: whose turn it is, and since when.
@@ -37,6 +43,7 @@ pub(crate) enum Blame {
 const TO_BE_TAKEN: u8 = 0;
 const TO_BE_SENT: u8 = 1;
 const FAILED: u8 = 2;
+const TOO_LARGE: u8 = 3;
 
 impl Progress {
     fn new() -> Self {
@@ -65,6 +72,11 @@ impl Progress {
         self.state.load(Relaxed) == FAILED
     }
 
+    /// Whether more came than may.
+    pub(crate) fn is_too_large(&self) -> bool {
+        self.state.load(Relaxed) == TOO_LARGE
+    }
+
     fn set(&self, state: u8) {
         let millis = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
         self.moved_after_millis.store(millis, Relaxed);
@@ -73,11 +85,16 @@ impl Progress {
 }
 
 impl Upload {
-    pub(crate) fn new(body: Incoming) -> Self {
+    /// The body of a request that may have so many bytes.
+    pub(crate) fn new(body: Incoming, most: Option<u64>) -> Self {
         if body.is_end_stream() {
             Self::Empty
         } else {
-            Self::Stream(body, Arc::new(Progress::new()))
+            Self::Stream {
+                body,
+                most: most.unwrap_or(u64::MAX),
+                progress: Arc::new(Progress::new()),
+            }
         }
     }
 
@@ -85,20 +102,25 @@ impl Upload {
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         match self {
             Self::Empty => None,
-            Self::Stream(_, progress) => Some(Arc::clone(progress)),
+            Self::Stream { progress, .. } => Some(Arc::clone(progress)),
         }
     }
 }
 
 impl Body for Upload {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = Box<dyn Error + Send + Sync>;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let Self::Stream(body, progress) = self.get_mut() else {
+    ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
+        let Self::Stream {
+            body,
+            most,
+            progress,
+        } = self.get_mut()
+        else {
             return Poll::Ready(None);
         };
         // Asked for more, so what there was has been taken: now the client has to send.
@@ -106,24 +128,33 @@ impl Body for Upload {
             progress.set(TO_BE_SENT);
         }
         let frame = ready!(Pin::new(body).poll_frame(cx));
+        if let Some(Ok(part)) = &frame
+            && let Some(data) = part.data_ref()
+        {
+            let Some(rest) = most.checked_sub(data.len() as u64) else {
+                progress.set(TOO_LARGE);
+                return Poll::Ready(Some(Err("the body is too large".into())));
+            };
+            *most = rest;
+        }
         progress.set(match &frame {
             Some(Err(_)) => FAILED,
             Some(Ok(_)) | None => TO_BE_TAKEN,
         });
-        Poll::Ready(frame)
+        Poll::Ready(frame.map(|frame| frame.map_err(Into::into)))
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
-            Self::Stream(body, _) => body.is_end_stream(),
+            Self::Stream { body, .. } => body.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
-            Self::Stream(body, _) => body.size_hint(),
+            Self::Stream { body, .. } => body.size_hint(),
         }
     }
 }

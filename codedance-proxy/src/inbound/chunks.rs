@@ -2,7 +2,6 @@
 
 use http::StatusCode;
 
-use crate::inbound::head::BODY_TOO_LARGE;
 use crate::refusal::Refusal;
 
 /// Extensions mean nothing to anybody here, and a byte of body can drag any number of them along:
@@ -14,14 +13,12 @@ const TRAILERS_LIMIT: usize = 8 * 1024;
 const MALFORMED: Refusal = Refusal::bad_request("the request's body is not in proper chunks");
 
 /// How far a body in chunks has come.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub(crate) struct Chunks {
     part: Part,
     /// The size of the chunk while its digits are read, then how much of it is to come.
     left: u64,
     digits: u8,
-    /// How much the chunks that are to come may hold together.
-    most: u64,
     extensions: usize,
     trailers: usize,
 }
@@ -44,18 +41,6 @@ enum Part {
 }
 
 impl Chunks {
-    /// A body that may hold so many bytes.
-    pub(crate) fn new(most: Option<u64>) -> Self {
-        Self {
-            part: Part::default(),
-            left: 0,
-            digits: 0,
-            most: most.unwrap_or(u64::MAX),
-            extensions: 0,
-            trailers: 0,
-        }
-    }
-
     /// Reads on, and returns the length of what belongs to the body when it ends there.
     ///
     /// An error comes with the length of what was in order.
@@ -110,7 +95,6 @@ impl Chunks {
             }
             (Part::SizeEnds, b'\n') => {
                 self.digits = 0;
-                self.most = self.most.checked_sub(self.left).ok_or(BODY_TOO_LARGE)?;
                 Ok(if self.left == 0 {
                     Part::TrailerBegins
                 } else {

@@ -4,7 +4,7 @@ use http::StatusCode;
 use memchr::{memchr, memchr2};
 
 use crate::limits::Limits;
-use crate::refusal::Refusal;
+use crate::refusal::{BODY_TOO_LARGE, Refusal};
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -42,23 +42,23 @@ enum Version {
     Http11,
 }
 
-const TARGET_TOO_LONG: Refusal =
+pub(crate) const TARGET_TOO_LONG: Refusal =
     Refusal::new(StatusCode::URI_TOO_LONG, "the request's target is too long");
-const HEAD_TOO_LARGE: Refusal = Refusal::new(
+pub(crate) const HEAD_TOO_LARGE: Refusal = Refusal::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request's headers are too large or too many",
-);
-pub(crate) const BODY_TOO_LARGE: Refusal = Refusal::new(
-    StatusCode::PAYLOAD_TOO_LARGE,
-    "the request's body is too large",
 );
 const BAD_LINE: Refusal =
     Refusal::bad_request("a line of the request's head does not end properly");
 const BAD_REQUEST_LINE: Refusal = Refusal::bad_request("the request's first line is malformed");
 const BAD_HEADER: Refusal = Refusal::bad_request("a header of the request is malformed");
-const BAD_LENGTH: Refusal =
+pub(crate) const BAD_LENGTH: Refusal =
     Refusal::bad_request("the length of the request's body is malformed or given twice");
 const BAD_HOST: Refusal = Refusal::bad_request("a request needs exactly one Host header");
+pub(crate) const BAD_HOST_VALUE: Refusal =
+    Refusal::bad_request("the request's Host header is malformed");
+pub(crate) const NO_TUNNELS: Refusal =
+    Refusal::new(StatusCode::NOT_IMPLEMENTED, "this proxy opens no tunnels");
 
 impl Head {
     /// Reads the lines that have ended since. When the head has ended, returns its length and what
@@ -131,9 +131,7 @@ impl Head {
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
                 if !value.iter().all(|byte| may_be_in_host(*byte)) {
-                    return Err(Refusal::bad_request(
-                        "the request's Host header is malformed",
-                    ));
+                    return Err(BAD_HOST_VALUE);
                 }
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
@@ -198,7 +196,7 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
         {
             return Err(Refusal::new(
                 StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "this proxy speaks HTTP/1.0 and HTTP/1.1",
+                "this proxy speaks HTTP/2, HTTP/1.1, and HTTP/1.0",
             ));
         }
         _ => return Err(BAD_REQUEST_LINE),
@@ -208,10 +206,7 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
     }
     if method == b"CONNECT" {
         // What follows is for the other end of the tunnel, not a message.
-        return Err(Refusal::new(
-            StatusCode::NOT_IMPLEMENTED,
-            "this proxy opens no tunnels",
-        ));
+        return Err(NO_TUNNELS);
     }
     let plain = target
         .iter()
@@ -240,12 +235,12 @@ fn is_token(byte: u8) -> bool {
 }
 
 /// A name, an address, a port (RFC 3986, 3.2.2), and no comma, which joins two.
-fn may_be_in_host(byte: u8) -> bool {
+pub(crate) fn may_be_in_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
 }
 
 /// Only digits: no sign, no list, nothing that somebody could read differently.
-fn decimal(value: &[u8]) -> Option<u64> {
+pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     // Nineteen digits fit for certain.
     if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
         return None;

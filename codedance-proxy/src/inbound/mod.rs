@@ -8,6 +8,8 @@
 mod chunks;
 mod guard;
 mod head;
+mod http2;
 mod scanner;
 
 pub(crate) use guard::{Guard, Verdict, send_off};
+pub(crate) use http2::settle;

@@ -62,7 +62,7 @@ impl Scanner {
                         self.state = match framing {
                             Framing::Sized(0) => State::Head(Head::default()),
                             Framing::Sized(length) => State::Sized(length),
-                            Framing::Chunked => State::Chunked(Chunks::new(self.limits.body_bytes)),
+                            Framing::Chunked => State::Chunked(Chunks::default()),
                         };
                     }
                     Err(refusal) => {

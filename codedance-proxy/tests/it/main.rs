@@ -5,6 +5,7 @@ mod counting;
 mod faults;
 mod forwarding;
 mod hostile;
+mod http2;
 mod limits;
 mod moving;
 mod rules;

@@ -11,15 +11,16 @@ use codedance_core::Percent;
 use codedance_core::traffic::{Endpoints, Split, TrafficRouter};
 use codedance_core::workload::Revision;
 use codedance_proxy::{Config, Proxy};
+use http_body_util::channel::{Channel, Sender};
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
-use hyper::client::conn::http1 as client;
+use hyper::client::conn::{http1 as client, http2};
 use hyper::server::conn::http1 as server;
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 use tokio::task::{JoinHandle, JoinSet};
 
@@ -218,6 +219,77 @@ impl Drop for Client {
     fn drop(&mut self) {
         self.task.abort();
     }
+}
+
+/// A client of HTTP/2 with one connection; clones ask over the same one.
+#[derive(Clone)]
+pub(crate) struct Http2Client {
+    sender: http2::SendRequest<Content>,
+}
+
+impl Http2Client {
+    pub(crate) async fn connect(address: SocketAddr) -> Self {
+        let stream = TcpStream::connect(address).await.unwrap();
+        stream.set_nodelay(true).unwrap();
+        Self::over(stream).await
+    }
+
+    pub(crate) async fn over<S>(stream: S) -> Self
+    where
+        S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    {
+        let handshake = http2::handshake(TokioExecutor::new(), TokioIo::new(stream));
+        let (sender, connection) = handshake.await.unwrap();
+        // It ends when the last client is dropped.
+        tokio::spawn(connection);
+        Self { sender }
+    }
+
+    pub(crate) async fn send(
+        &self,
+        request: Request<Content>,
+    ) -> hyper::Result<Response<Incoming>> {
+        let mut sender = self.sender.clone();
+        sender.ready().await?;
+        sender.send_request(request).await
+    }
+
+    /// The status and the whole body of what comes back.
+    pub(crate) async fn ask(
+        &self,
+        request: Request<Content>,
+    ) -> hyper::Result<(StatusCode, Bytes)> {
+        let response = self.send(request).await?;
+        let status = response.status();
+        Ok((status, response.into_body().collect().await?.to_bytes()))
+    }
+
+    pub(crate) async fn get(&self, path: &str) -> (StatusCode, String) {
+        let (status, body) = self.ask(get2(path)).await.unwrap();
+        (status, String::from_utf8(body.to_vec()).unwrap())
+    }
+
+    /// Whether the connection is over.
+    pub(crate) fn is_closed(&self) -> bool {
+        self.sender.is_closed()
+    }
+}
+
+/// A request of HTTP/2.
+pub(crate) fn get2(path: &str) -> Request<Content> {
+    let request = Request::get(format!("http://shop{path}"));
+    request.body(Empty::new().boxed()).unwrap()
+}
+
+pub(crate) fn post2(path: &str, body: Content) -> Request<Content> {
+    let request = Request::post(format!("http://shop{path}"));
+    request.body(body).unwrap()
+}
+
+/// A body that is sent part by part.
+pub(crate) fn channel() -> (Sender<Bytes>, Content) {
+    let (parts, body) = Channel::<Bytes>::new(1);
+    (parts, body.map_err(|error| panic!("{error}")).boxed())
 }
 
 pub(crate) fn get(path: &str) -> Request<Content> {

@@ -1,0 +1,5 @@
+//! Clients that speak HTTP/2.
+
+mod frames;
+mod hostile;
+mod passing;

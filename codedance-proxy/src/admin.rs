@@ -45,7 +45,10 @@ fn admin(plane: &Plane, request: &Request<Incoming>) -> Response<Answer> {
         refusal.headers_mut().insert(ALLOW, allowed);
         return refusal;
     }
-    let page = exposition::render(&plane.routing, &plane.config);
+    let mut page = exposition::render(&plane.routing, &plane.config);
+    if let Some(tls) = &plane.tls {
+        page += &exposition::render_tls(tls);
+    }
     let mut response = Response::new(Answer::Text(Some(page.into())));
     let kind = HeaderValue::from_static(exposition::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -11,11 +11,19 @@ use crate::inbound::Verdict;
 use crate::network::Network;
 use crate::tunnel::Tunnel;
 
+/// Who has connected, and how.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Peer {
+    pub(crate) address: SocketAddr,
+    pub(crate) is_secure: bool,
+}
+
 /// The client of one connection.
 #[derive(Debug)]
 pub(crate) struct Client {
     /// The peer's address without the port, made once for all requests of the connection.
     address: HeaderValue,
+    is_secure: bool,
     trust: Trust,
     verdict: Arc<Verdict>,
     /// What follows once the client's connection has stopped speaking HTTP.
@@ -43,13 +51,14 @@ impl Trust {
 }
 
 impl Client {
-    pub(crate) fn new(peer: SocketAddr, trust: Trust, verdict: Arc<Verdict>) -> Self {
+    pub(crate) fn new(peer: Peer, trust: Trust, verdict: Arc<Verdict>) -> Self {
         let trust = match trust {
-            Trust::Proxies(proxies) if !is_in(&proxies, peer.ip()) => Trust::Nobody,
+            Trust::Proxies(proxies) if !is_in(&proxies, peer.address.ip()) => Trust::Nobody,
             trust => trust,
         };
         Self {
-            address: address_value(peer.ip()),
+            address: address_value(peer.address.ip()),
+            is_secure: peer.is_secure,
             trust,
             verdict,
             tunnel: Mutex::default(),
@@ -59,6 +68,11 @@ impl Client {
     /// The address of whoever has connected.
     pub(crate) const fn own_address(&self) -> &HeaderValue {
         &self.address
+    }
+
+    /// How the peer has connected, as part of an address.
+    pub(crate) const fn scheme(&self) -> HeaderValue {
+        HeaderValue::from_static(if self.is_secure { "https" } else { "http" })
     }
 
     /// Whether what the peer says of the way in front of it is believed.
@@ -133,7 +147,10 @@ mod tests {
 
     fn address(peer: &str, forwarded: &[&'static str]) -> String {
         let proxies = ["10.0.0.0/8", "2001:db8::/32"].map(|network| network.parse().unwrap());
-        let peer = SocketAddr::new(peer.parse().unwrap(), 1234);
+        let peer = Peer {
+            address: SocketAddr::new(peer.parse().unwrap(), 1234),
+            is_secure: false,
+        };
         let client = Client::new(peer, Trust::Proxies(proxies.into()), Arc::default());
         let lines = forwarded.iter().map(|line| HeaderValue::from_static(line));
         let headers: HeaderMap = lines.map(|line| (X_FORWARDED_FOR, line)).collect();

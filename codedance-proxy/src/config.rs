@@ -9,6 +9,7 @@ use crate::error::ProxyError;
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::rules::Rules;
+use crate::tls::Tls;
 
 /// The settings of a [`Proxy`](crate::Proxy): the two required ones in [`Config::new`], the others
 /// with defaults that suit most services.
@@ -28,6 +29,9 @@ use crate::rules::Rules;
 pub struct Config {
     /// Where clients connect; port 0 takes a free one.
     pub listen: SocketAddr,
+    /// Whether clients have to speak TLS, and who the proxy is to them. Default `None`: they speak in
+    /// clear text.
+    pub tls: Option<Tls>,
     /// The revision that gets all traffic until a split is applied.
     pub stable: Revision,
     /// Where Prometheus reads the counters; port 0 takes a free one. Default `None`: nowhere.
@@ -99,6 +103,7 @@ impl Config {
     pub fn new(listen: SocketAddr, stable: Revision) -> Self {
         Self {
             listen,
+            tls: None,
             stable,
             admin: None,
             metrics_path: "/metrics".to_owned(),
@@ -119,6 +124,13 @@ impl Config {
             sampling: Duration::from_millis(250),
             history: Duration::from_secs(3_600),
         }
+    }
+
+    /// Has clients speak TLS.
+    #[must_use]
+    pub fn with_tls(mut self, tls: Tls) -> Self {
+        self.tls = Some(tls);
+        self
     }
 
     /// Serves the counters to Prometheus on `address`.
@@ -258,6 +270,9 @@ impl Config {
         if !self.metrics_path.starts_with('/') {
             return refuse("metrics_path", "a path that begins with `/`");
         }
+        if let Some(tls) = &self.tls {
+            tls.check()?;
+        }
         self.limits.check()
     }
 }
@@ -283,6 +298,9 @@ mod tests {
         }
         let text = refused(config.clone().with_answer_timeout(Duration::ZERO));
         assert!(text.starts_with("answer_timeout"), "{text}");
+        let tls = Tls::new("a.crt", "a.key").with_handshake_timeout(Duration::ZERO);
+        let text = refused(config.clone().with_tls(tls));
+        assert!(text.starts_with("tls.handshake_timeout"), "{text}");
         let text = refused(config.with_metrics_path("metrics"));
         assert!(text.starts_with("metrics_path"), "{text}");
     }

@@ -7,6 +7,7 @@ use codedance_core::traffic::CohortKey;
 use codedance_core::{Error, ErrorKind};
 
 use crate::network::Network;
+use crate::tls::TlsError;
 
 /// A failure of the proxy itself. What goes wrong with a single request is an answer to its client.
 #[derive(Debug, thiserror::Error)]
@@ -29,6 +30,8 @@ pub(crate) enum ProxyError {
     Network(String),
     #[error("{0} has a rule already")]
     NetworkTwice(Network),
+    #[error(transparent)]
+    Tls(#[from] TlsError),
     #[error("{0:?} is not a key that this proxy knows")]
     CohortKey(CohortKey),
 }
@@ -40,7 +43,8 @@ impl ProxyError {
             | Self::HeaderName(_)
             | Self::CookieName(_)
             | Self::Network(_)
-            | Self::NetworkTwice(_) => ErrorKind::Invalid,
+            | Self::NetworkTwice(_)
+            | Self::Tls(_) => ErrorKind::Invalid,
             Self::CohortKey(_) => ErrorKind::Unsupported,
             Self::Listen { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ErrorKind::Denied,

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::config::Config;
 use crate::stats::Totals;
 use crate::table::{Route, Routing};
+use crate::tls::Acceptor;
 
 /// The value of `Content-Type` that goes with the text.
 pub(crate) const CONTENT_TYPE: &str = "text/plain; version=0.0.4; charset=utf-8";
@@ -28,6 +29,30 @@ pub(crate) fn render(routing: &Routing, config: &Config) -> String {
         |route| f64::from(split.share_of(&route.revision.name).basis_points()) / 10_000.0,
         &config.latency_bounds,
     );
+    text
+}
+
+/// What is counted of TLS with clients.
+pub(crate) fn render_tls(tls: &Acceptor) -> String {
+    let mut text = String::new();
+    for (name, kind, help, value) in [
+        (
+            "codedance_proxy_failed_handshakes_total",
+            "counter",
+            "Clients with which no TLS was agreed.",
+            tls.failed(),
+        ),
+        (
+            "codedance_proxy_outdated_certificates",
+            "gauge",
+            "Certificates in use whose files can no longer be used.",
+            tls.outdated_certificates() as u64,
+        ),
+    ] {
+        // Writing to a string cannot fail.
+        let _ = head(&mut text, name, kind, help);
+        let _ = writeln!(text, "{name} {value}");
+    }
     text
 }
 

@@ -204,7 +204,7 @@ fn forwarded(headers: &mut HeaderMap, client: &Client) {
     let stands =
         |headers: &HeaderMap, name: HeaderName| client.is_trusted() && headers.contains_key(name);
     if !stands(headers, X_FORWARDED_PROTO) {
-        headers.insert(X_FORWARDED_PROTO, HeaderValue::from_static("http"));
+        headers.insert(X_FORWARDED_PROTO, client.scheme());
     }
     if !stands(headers, X_FORWARDED_HOST) {
         match headers.get(HOST).cloned() {
@@ -227,16 +227,20 @@ pub(crate) fn default_host(request: &mut Request<Upload>, endpoint: SocketAddr) 
 mod tests {
     use std::sync::Arc;
 
-    use crate::client::Trust;
+    use crate::client::{Peer, Trust};
 
     use super::*;
 
     fn client() -> Client {
-        Client::new(
-            "[::ffff:192.0.2.7]:1234".parse().unwrap(),
-            Trust::Nobody,
-            Arc::default(),
-        )
+        connected("[::ffff:192.0.2.7]:1234", Trust::Nobody)
+    }
+
+    fn connected(address: &str, trust: Trust) -> Client {
+        let peer = Peer {
+            address: address.parse().unwrap(),
+            is_secure: false,
+        };
+        Client::new(peer, trust, Arc::default())
     }
 
     fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> request::Parts {
@@ -363,11 +367,7 @@ mod tests {
 
     #[test]
     fn a_trusted_proxy_in_front_is_believed() {
-        let client = Client::new(
-            "192.0.2.7:1234".parse().unwrap(),
-            Trust::Peer,
-            Arc::default(),
-        );
+        let client = connected("192.0.2.7:1234", Trust::Peer);
         let before = [
             ("host", "shop"),
             ("x-forwarded-for", "203.0.113.9, 198.51.100.3"),

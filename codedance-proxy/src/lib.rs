@@ -74,10 +74,16 @@
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
 //! | 505 | the request is of another version than HTTP/2, HTTP/1.1 or HTTP/1.0 |
 //!
+//! # TLS
+//!
+//! With [`Config::tls`] clients speak TLS 1.3 or 1.2, in which they choose the version of HTTP;
+//! `X-Forwarded-Proto` is then `https`. Certificates are taken from files again when those change,
+//! without a connection being lost; see [`Tls`].
+//!
 //! # HTTP/2
 //!
-//! A client whose first bytes are those of HTTP/2 is spoken to in HTTP/2: it knows that it may
-//! (RFC 9113, 3.3). Each of its requests is chosen for, counted, limited and answered on its own, as
+//! In clear text, a client whose first bytes are those of HTTP/2 is spoken to in HTTP/2: it knows
+//! that it may (RFC 9113, 3.3). Each of its requests is chosen for, counted, limited and answered on its own, as
 //! if it had come in HTTP/1.1; its `:authority` becomes the `Host`, its cookies become one line.
 //! Bodies and trailers stream both ways at once. At the end of the proxy, clients are told with
 //! GOAWAY; what they sent before they knew is answered.
@@ -132,6 +138,7 @@ mod server;
 mod source;
 mod stats;
 mod table;
+mod tls;
 mod tunnel;
 mod upload;
 
@@ -142,3 +149,4 @@ pub use network::Network;
 pub use rules::{Rules, Side};
 pub use server::Proxy;
 pub use stats::Totals;
+pub use tls::Tls;

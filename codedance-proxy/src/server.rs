@@ -22,6 +22,7 @@ use crate::phase::{Phase, reached};
 use crate::rules::Rules;
 use crate::stats::Totals;
 use crate::table::Routing;
+use crate::tls::Acceptor;
 
 /// A handle on a running proxy. Clones are handles on the same proxy.
 ///
@@ -50,6 +51,7 @@ pub(crate) struct Plane {
     pub(crate) routing: Routing,
     pub(crate) config: Config,
     pub(crate) trust: Trust,
+    pub(crate) tls: Option<Arc<Acceptor>>,
 }
 
 impl Proxy {
@@ -57,8 +59,8 @@ impl Proxy {
     /// stable revision has an [endpoint](codedance_core::traffic::Endpoints::add).
     ///
     /// # Errors
-    /// [`Invalid`](codedance_core::ErrorKind::Invalid) for a setting that cannot be, named in the
-    /// cause; [`Unavailable`](codedance_core::ErrorKind::Unavailable) for an address in use,
+    /// [`Invalid`](codedance_core::ErrorKind::Invalid) for a setting that cannot be or a certificate
+    /// that cannot be used, named in the cause; [`Unavailable`](codedance_core::ErrorKind::Unavailable) for an address in use,
     /// [`Denied`](codedance_core::ErrorKind::Denied) for one that needs privileges.
     ///
     /// # Panics
@@ -70,6 +72,10 @@ impl Proxy {
 
     async fn start(config: Config) -> Result<Self, ProxyError> {
         config.check()?;
+        let tls = match &config.tls {
+            Some(tls) => Some(Arc::new(Acceptor::load(tls).await?)),
+            None => None,
+        };
         let (listener, local_addr) = listen(config.listen).await?;
         let admin = match config.admin {
             Some(address) => Some(listen(address).await?),
@@ -79,6 +85,7 @@ impl Proxy {
             plane: Arc::new(Plane {
                 routing: Routing::new(config.clone()),
                 trust: Trust::in_front(&config),
+                tls,
                 config,
             }),
             local_addr,
@@ -203,7 +210,10 @@ impl Inner {
             Phase::Finishing,
             move |stream, peer| {
                 if clients.len() >= most {
-                    if let Ok(permit) = Arc::clone(&polite).try_acquire_owned() {
+                    // To a client that expects TLS it would only be noise.
+                    if plane.tls.is_none()
+                        && let Ok(permit) = Arc::clone(&polite).try_acquire_owned()
+                    {
                         surplus.spawn(turn_away(stream, stop.clone(), permit));
                     }
                     return;
@@ -218,6 +228,9 @@ impl Inner {
                 .spawn(accept(listener, phase(), Phase::Over, move |stream, _| {
                     services.spawn(serve_admin(Arc::clone(&plane), stream, stop.clone()));
                 }));
+        }
+        if let Some(tls) = &self.plane.tls {
+            self.services.spawn(Arc::clone(tls).keep_fresh(phase()));
         }
         self.services.spawn(tidy(Arc::clone(&self.plane), phase()));
     }

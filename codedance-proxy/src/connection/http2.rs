@@ -1,7 +1,6 @@
 //! A client that speaks HTTP/2.
 
 use std::convert::Infallible;
-use std::net::SocketAddr;
 use std::pin::Pin;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
@@ -22,7 +21,7 @@ use tracing::debug;
 
 use super::note_end;
 use crate::answer::Answer;
-use crate::client::Client;
+use crate::client::{Client, Peer};
 use crate::forward::forward;
 use crate::inbound::settle;
 use crate::phase::{Phase, reached};
@@ -43,7 +42,7 @@ const GIVEN_UP_MOST: u64 = 200;
 pub(crate) async fn serve<S>(
     plane: Arc<Plane>,
     stream: S,
-    peer: SocketAddr,
+    peer: Peer,
     mut phase: watch::Receiver<Phase>,
 ) where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
@@ -89,7 +88,7 @@ pub(crate) async fn serve<S>(
             () = reached(&mut phase, Phase::Finishing) => {}
             () = idle() => {}
             () = record.abuse.notified() => {
-                return debug!(%peer, "a client gave up nearly all of its requests");
+                return debug!(%peer.address, "a client gave up nearly all of its requests");
             }
         }
         // Announces it: what the client has sent before it knows is answered.

@@ -15,22 +15,65 @@ use tokio::sync::watch;
 use tokio::time::timeout;
 use tracing::debug;
 
-use crate::client::Client;
+use crate::client::{Client, Peer};
 use crate::forward::forward;
 use crate::inbound::Guard;
 use crate::phase::{Phase, reached};
 use crate::server::Plane;
-use opening::Opened;
+use crate::tls::Acceptor;
+use opening::Reopened;
 
 pub(crate) use http1::serve as serve_http1;
+
+/// Which version of HTTP is spoken on a connection.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Speaks {
+    Http1,
+    Http2,
+}
 
 /// Serves a client until it is done or the proxy is over.
 pub(crate) async fn serve_client(
     plane: Arc<Plane>,
     stream: TcpStream,
-    peer: SocketAddr,
+    address: SocketAddr,
+    phase: watch::Receiver<Phase>,
+) {
+    let is_secure = plane.tls.is_some();
+    let peer = Peer { address, is_secure };
+    match plane.tls.clone() {
+        None => open(plane, stream, peer, phase).await,
+        // Apart, because it would make the tasks of all clients larger.
+        Some(tls) => Box::pin(serve_securely(plane, tls, stream, peer, phase)).await,
+    }
+}
+
+async fn serve_securely(
+    plane: Arc<Plane>,
+    tls: Arc<Acceptor>,
+    stream: TcpStream,
+    peer: Peer,
     mut phase: watch::Receiver<Phase>,
 ) {
+    let accepted = tokio::select! {
+        biased;
+        accepted = tls.accept(stream) => accepted,
+        () = reached(&mut phase, Phase::Finishing) => return,
+    };
+    match accepted {
+        Some((stream, Some(speaks))) => {
+            serve(plane, Reopened::unread(stream), speaks, peer, phase).await;
+        }
+        Some((stream, None)) => open(plane, stream, peer, phase).await,
+        None => {}
+    }
+}
+
+/// Serves a client that shows by what it sends which version it speaks.
+async fn open<S>(plane: Arc<Plane>, stream: S, peer: Peer, mut phase: watch::Receiver<Phase>)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
     let opened = {
         let limit = plane.config.header_timeout;
         let mut opening = pin!(timeout(limit, opening::read(stream)));
@@ -41,20 +84,30 @@ pub(crate) async fn serve_client(
         }
     };
     match opened {
-        Ok(Ok((stream, Opened::Http1))) => speak_http1(plane, stream, peer, phase).await,
-        Ok(Ok((stream, Opened::Http2))) => http2::serve(plane, stream, peer, phase).await,
+        Ok(Ok((stream, speaks))) => serve(plane, stream, speaks, peer, phase).await,
         Ok(Err(error)) => debug!(%error, "a client's connection ended at its beginning"),
         // Nothing has come in all that time, or a few bytes that look like HTTP/2.
         Err(_) => {}
     }
 }
 
-async fn speak_http1<S>(
+async fn serve<S>(
     plane: Arc<Plane>,
-    stream: S,
-    peer: SocketAddr,
+    stream: Reopened<S>,
+    speaks: Speaks,
+    peer: Peer,
     phase: watch::Receiver<Phase>,
 ) where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+{
+    match speaks {
+        Speaks::Http1 => speak_http1(plane, stream, peer, phase).await,
+        Speaks::Http2 => Box::pin(http2::serve(plane, stream, peer, phase)).await,
+    }
+}
+
+async fn speak_http1<S>(plane: Arc<Plane>, stream: S, peer: Peer, phase: watch::Receiver<Phase>)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = plane.config.limits;

@@ -6,17 +6,13 @@ use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
 
+use super::Speaks;
+
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Opened {
-    Http1,
-    Http2,
-}
-
 /// Reads as much as it takes to know, and returns a stream that begins from the beginning.
-pub(crate) async fn read<S>(mut stream: S) -> io::Result<(Reopened<S>, Opened)>
+pub(crate) async fn read<S>(mut stream: S) -> io::Result<(Reopened<S>, Speaks)>
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
@@ -29,10 +25,10 @@ where
         }
         length += read;
     }
-    let opened = if first == *PREFACE {
-        Opened::Http2
+    let speaks = if first == *PREFACE {
+        Speaks::Http2
     } else {
-        Opened::Http1
+        Speaks::Http1
     };
     let stream = Reopened {
         stream,
@@ -40,7 +36,7 @@ where
         length,
         read: 0,
     };
-    Ok((stream, opened))
+    Ok((stream, speaks))
 }
 
 /// A stream of which the first bytes have been read, and are read again.
@@ -51,6 +47,18 @@ pub(crate) struct Reopened<S> {
     length: usize,
     /// So many of the first bytes have been read again.
     read: usize,
+}
+
+impl<S> Reopened<S> {
+    /// A stream of which nothing has been read.
+    pub(crate) fn unread(stream: S) -> Self {
+        Self {
+            stream,
+            first: [0; PREFACE.len()],
+            length: 0,
+            read: 0,
+        }
+    }
 }
 
 impl<S: AsyncRead + Unpin> AsyncRead for Reopened<S> {

@@ -10,4 +10,5 @@ mod limits;
 mod moving;
 mod rules;
 mod support;
+mod tls;
 mod tunnels;

@@ -1,0 +1,4 @@
+//! Connections that are secured.
+
+mod authority;
+mod clients;

@@ -10,6 +10,7 @@ use crate::limits::Limits;
 use crate::network::Network;
 use crate::rules::Rules;
 use crate::tls::Tls;
+use crate::transport::Transport;
 
 /// The settings of a [`Proxy`](crate::Proxy): the two required ones in [`Config::new`], the others
 /// with defaults that suit most services.
@@ -38,7 +39,11 @@ pub struct Config {
     pub admin: Option<SocketAddr>,
     /// The path of the counters on the admin listener, beginning with `/`. Default `/metrics`.
     pub metrics_path: String,
-    /// How long an endpoint may take to accept a connection. Default 1 s.
+    /// How the endpoints of a revision are spoken to, unless
+    /// [`Proxy::set_transport`](crate::Proxy::set_transport) says otherwise for it. Default HTTP/1.1 in
+    /// clear text.
+    pub transport: Transport,
+    /// How long an endpoint may take to accept a connection, and to agree on TLS there. Default 1 s.
     pub connect_timeout: Duration,
     /// How long an endpoint may take from the last byte of the request that it took to the head of
     /// its answer, before the client is answered with 504. The answer's body may take any time.
@@ -107,6 +112,7 @@ impl Config {
             stable,
             admin: None,
             metrics_path: "/metrics".to_owned(),
+            transport: Transport::new(),
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(60),
@@ -144,6 +150,13 @@ impl Config {
     #[must_use]
     pub fn with_metrics_path(mut self, path: impl Into<String>) -> Self {
         self.metrics_path = path.into();
+        self
+    }
+
+    /// Sets [`Config::transport`].
+    #[must_use]
+    pub fn with_transport(mut self, transport: Transport) -> Self {
+        self.transport = transport;
         self
     }
 

@@ -11,8 +11,9 @@ use tokio::sync::Notify;
 use tokio::time::Instant;
 
 use crate::config::Config;
+use crate::dial::{DialError, Dialer};
 use crate::history::History;
-use crate::pool::Pool;
+use crate::pool::{Pool, Upstream};
 use crate::stats::Counters;
 
 /// What outlives any change of the table: a revision's counters, and whose turn it is.
@@ -53,6 +54,7 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     pub(crate) pool: Pool,
     revision: Arc<RevisionState>,
+    dialer: Arc<Dialer>,
     in_flight: AtomicU64,
     leaving: AtomicBool,
     /// Woken whenever nothing is in flight any more on an endpoint that is leaving.
@@ -63,17 +65,30 @@ pub(crate) struct Endpoint {
 }
 
 impl Endpoint {
-    pub(crate) fn new(address: SocketAddr, revision: Arc<RevisionState>, config: &Config) -> Self {
+    pub(crate) fn new(
+        address: SocketAddr,
+        revision: Arc<RevisionState>,
+        dialer: Arc<Dialer>,
+        config: &Config,
+    ) -> Self {
         Self {
             address,
             pool: Pool::new(config.idle_connections, config.idle_timeout),
             revision,
+            dialer,
             in_flight: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             idle: Notify::new(),
             begun: Instant::now(),
             cool_until: AtomicU64::new(0),
         }
+    }
+
+    /// A new connection, made within this time.
+    pub(crate) async fn connect(&self, limit: Duration) -> Result<Box<Upstream>, DialError> {
+        let stream = self.dialer.dial(self.address, limit).await?;
+        let connected = Upstream::over(stream).await;
+        connected.map_err(DialError::NotAccepted)
     }
 
     /// Lets a request in, unless the endpoint is leaving.

@@ -120,6 +120,12 @@ fn page(
         &|totals, _| totals.refused_connections as f64,
     )?;
     single(
+        "codedance_proxy_failed_endpoint_handshakes_total",
+        "counter",
+        "Connections to endpoints on which no TLS was agreed.",
+        &|totals, _| totals.failed_handshakes as f64,
+    )?;
+    single(
         "codedance_proxy_in_flight",
         "gauge",
         "Requests being answered now, bodies included.",
@@ -195,6 +201,8 @@ mod tests {
     use codedance_core::workload::Revision;
     use http::StatusCode;
 
+    use crate::dial::Dialer;
+
     use super::*;
 
     #[test]
@@ -202,7 +210,7 @@ mod tests {
         let odd = Revision::new("a\"b\\c").unwrap();
         let config =
             Config::new(([127, 0, 0, 1], 0).into(), odd.clone()).with_latency_bounds([0.5, 1.0]);
-        let routing = Routing::new(config.clone());
+        let routing = Routing::new(config.clone(), Dialer::default());
         let weight = Percent::from_basis_points(25).unwrap();
         routing
             .apply(&Split::new(

@@ -8,11 +8,12 @@ use http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
-use tracing::debug;
+use tracing::{debug, warn};
 
 use crate::answer::{Answer, Relay};
 use crate::client::Client;
 use crate::config::{Config, Reuse};
+use crate::dial::DialError;
 use crate::endpoint::{Endpoint, Flight, RevisionState};
 use crate::headers;
 use crate::pool::{SendError, Upstream};
@@ -102,6 +103,8 @@ fn switch_protocol(
 enum Failure {
     NoEndpoint,
     Unreachable,
+    /// It does not prove who it is; this is what its client is told.
+    NotTrusted(&'static str),
     Lost,
     TimedOut,
     Client,
@@ -119,6 +122,7 @@ impl Failure {
                 StatusCode::BAD_GATEWAY,
                 "the server behind this proxy cannot be reached",
             ),
+            Self::NotTrusted(reason) => (StatusCode::BAD_GATEWAY, reason),
             Self::Lost => (
                 StatusCode::BAD_GATEWAY,
                 "the server behind this proxy closed the connection without an answer",
@@ -156,7 +160,7 @@ async fn exchange(
             match attempt(config, endpoint, &mut outgoing).await {
                 Ok(exchange) => return Ok((exchange, flight)),
                 Err(Attempt::Failed(failure)) => return Err(failure),
-                Err(Attempt::NotAccepted) => failure = Failure::Unreachable,
+                Err(Attempt::NotAccepted(reason)) => failure = reason,
             }
         }
         // Endpoints that were taken out since the table was loaded may have successors.
@@ -170,7 +174,7 @@ async fn exchange(
 /// Why an endpoint gave no answer.
 enum Attempt {
     /// It cannot have read anything of the request: another one may be tried.
-    NotAccepted,
+    NotAccepted(Failure),
     Failed(Failure),
 }
 
@@ -206,12 +210,10 @@ async fn attempt(
             Err(error) => return Err(error.into()),
         }
     }
-    let connected = Upstream::connect(endpoint.address, config.connect_timeout).await;
+    let connected = endpoint.connect(config.connect_timeout).await;
     let mut upstream = connected.map_err(|error| {
-        debug!(address = %endpoint.address, %error, "an endpoint accepted no connection");
-        endpoint.revision().counters.count(Event::RefusedConnection);
         endpoint.cool_down(config.cool_down);
-        Attempt::NotAccepted
+        Attempt::NotAccepted(no_connection(endpoint, &error))
     })?;
     if outgoing.asks_to_switch {
         upstream.offer_tunnel();
@@ -224,16 +226,33 @@ async fn attempt(
         Ok(response) => outgoing.checked(response, upstream),
         Err(SendError::Unsent(request)) => {
             outgoing.request = *request;
-            Err(Attempt::NotAccepted)
+            Err(Attempt::NotAccepted(Failure::Unreachable))
         }
         Err(error) => Err(error.into()),
+    }
+}
+
+/// Notes why there is no connection to an endpoint.
+fn no_connection(endpoint: &Endpoint, error: &DialError) -> Failure {
+    let (address, counters) = (endpoint.address, &endpoint.revision().counters);
+    match error {
+        DialError::NotAccepted(error) => {
+            debug!(%address, %error, "an endpoint accepted no connection");
+            counters.count(Event::RefusedConnection);
+            Failure::Unreachable
+        }
+        DialError::NotTrusted(error, reason) => {
+            warn!(%address, %error, "an endpoint is not trusted");
+            counters.count(Event::FailedHandshake);
+            Failure::NotTrusted(reason)
+        }
     }
 }
 
 impl From<SendError> for Attempt {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Unsent(_) => Self::NotAccepted,
+            SendError::Unsent(_) => Self::NotAccepted(Failure::Unreachable),
             SendError::Lost => Self::Failed(Failure::Lost),
             SendError::TimedOut => Self::Failed(Failure::TimedOut),
             SendError::TooLarge => Self::Failed(Failure::TooLarge),

@@ -69,7 +69,7 @@
 //! | 408 | the client did not send the head of its request within [`Config::header_timeout`], or stopped sending its body |
 //! | 413, 414, 431 | the request's body, target or head is beyond the [`Limits`] |
 //! | 501 | the request asks for a tunnel (`CONNECT`), or its body comes in another encoding than `chunked` |
-//! | 502 | no endpoint of the revision accepts a connection, or the one that did closed it without an answer |
+//! | 502 | no endpoint of the revision accepts a connection or can prove who it is, or the one that did closed the connection without an answer |
 //! | 503 | the revision has no endpoint, or there are more connections than [`Limits::connections`] |
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
 //! | 505 | the request is of another version than HTTP/2, HTTP/1.1 or HTTP/1.0 |
@@ -79,6 +79,10 @@
 //! With [`Config::tls`] clients speak TLS 1.3 or 1.2, in which they choose the version of HTTP;
 //! `X-Forwarded-Proto` is then `https`. Certificates are taken from files again when those change,
 //! without a connection being lost; see [`Tls`].
+//!
+//! Endpoints are spoken to in clear text, or over TLS with whom [`EndpointTls`] trusts: for all
+//! revisions alike with [`Config::transport`], or for each in its own way with
+//! [`Proxy::set_transport`]. An endpoint that cannot prove who it is gets nothing to read.
 //!
 //! # HTTP/2
 //!
@@ -119,6 +123,7 @@ mod client;
 mod cohort;
 mod config;
 mod connection;
+mod dial;
 mod endpoint;
 mod error;
 mod exposition;
@@ -139,6 +144,7 @@ mod source;
 mod stats;
 mod table;
 mod tls;
+mod transport;
 mod tunnel;
 mod upload;
 
@@ -149,4 +155,5 @@ pub use network::Network;
 pub use rules::{Rules, Side};
 pub use server::Proxy;
 pub use stats::Totals;
-pub use tls::Tls;
+pub use tls::{EndpointTls, Tls};
+pub use transport::Transport;

@@ -3,7 +3,6 @@
 use std::collections::VecDeque;
 use std::future::{Future, poll_fn};
 use std::io;
-use std::net::SocketAddr;
 use std::pin::{Pin, pin};
 use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::task::{Context, Poll, Waker};
@@ -13,12 +12,12 @@ use hyper::body::Incoming;
 use hyper::client::conn::http1;
 use hyper::{Request, Response};
 use hyper_util::rt::TokioIo;
-use tokio::net::TcpStream;
 use tokio::time::{Instant, Sleep, sleep};
 
+use crate::dial::Stream;
 use crate::upload::{Blame, Progress, Upload};
 
-type Connection = http1::Connection<TokioIo<TcpStream>, Upload>;
+type Connection = http1::Connection<TokioIo<Stream>, Upload>;
 
 /// One connection to an endpoint, driven by the request that holds it.
 ///
@@ -46,7 +45,7 @@ struct Wire {
 enum After {
     Close,
     Keep,
-    Kept(http1::Parts<TokioIo<TcpStream>>),
+    Kept(http1::Parts<TokioIo<Stream>>),
 }
 
 /// Why a request got no answer over a connection.
@@ -65,13 +64,7 @@ pub(crate) enum SendError {
 }
 
 impl Upstream {
-    pub(crate) async fn connect(address: SocketAddr, limit: Duration) -> io::Result<Box<Self>> {
-        let stream = tokio::time::timeout(limit, TcpStream::connect(address)).await??;
-        Self::over(stream).await
-    }
-
-    async fn over(stream: TcpStream) -> io::Result<Box<Self>> {
-        stream.set_nodelay(true)?;
+    pub(crate) async fn over(stream: Stream) -> io::Result<Box<Self>> {
         let (sender, connection) = http1::handshake(TokioIo::new(stream))
             .await
             .map_err(io::Error::other)?;
@@ -136,7 +129,7 @@ impl Upstream {
 
     /// The stream, and what has been read of it behind an answer that switches protocols. Nothing
     /// when the endpoint has closed it.
-    pub(crate) fn into_tunnel(mut self) -> Option<http1::Parts<TokioIo<TcpStream>>> {
+    pub(crate) fn into_tunnel(mut self) -> Option<http1::Parts<TokioIo<Stream>>> {
         let _ = look(|cx| {
             self.wire.drive(cx);
             Poll::Ready(())
@@ -265,7 +258,7 @@ impl Pool {
 
 #[cfg(test)]
 mod tests {
-    use tokio::net::TcpListener;
+    use tokio::net::{TcpListener, TcpStream};
 
     use super::*;
 
@@ -277,7 +270,7 @@ mod tests {
         drop(listener.accept().await.unwrap());
         stream.readable().await.unwrap();
 
-        let mut upstream = Upstream::over(stream).await.unwrap();
+        let mut upstream = Upstream::over(Stream::Clear(stream)).await.unwrap();
         let request = Request::get("/here").body(Upload::Empty).unwrap();
         let sent = upstream.send(request, None, Duration::from_secs(60)).await;
         let Err(SendError::Unsent(request)) = sent else {

@@ -16,6 +16,7 @@ use crate::admin::serve_admin;
 use crate::client::Trust;
 use crate::config::Config;
 use crate::connection::serve_client;
+use crate::dial::Dialer;
 use crate::error::ProxyError;
 use crate::listener::{SURPLUS, accept, listen, turn_away};
 use crate::phase::{Phase, reached};
@@ -23,6 +24,7 @@ use crate::rules::Rules;
 use crate::stats::Totals;
 use crate::table::Routing;
 use crate::tls::Acceptor;
+use crate::transport::Transport;
 
 /// A handle on a running proxy. Clones are handles on the same proxy.
 ///
@@ -76,6 +78,7 @@ impl Proxy {
             Some(tls) => Some(Arc::new(Acceptor::load(tls).await?)),
             None => None,
         };
+        let dialer = Dialer::load(&config.transport).await?;
         let (listener, local_addr) = listen(config.listen).await?;
         let admin = match config.admin {
             Some(address) => Some(listen(address).await?),
@@ -83,7 +86,7 @@ impl Proxy {
         };
         let inner = Inner {
             plane: Arc::new(Plane {
-                routing: Routing::new(config.clone()),
+                routing: Routing::new(config.clone(), dialer),
                 trust: Trust::in_front(&config),
                 tls,
                 config,
@@ -140,6 +143,23 @@ impl Proxy {
     /// Replaces the rules, for the next request; see [`Config::rules`].
     pub fn set_rules(&self, rules: Rules) {
         self.routing().set_rules(rules);
+    }
+
+    /// Speaks to the endpoints of a revision in another way than [`Config::transport`] says: to those
+    /// that are added from now on.
+    ///
+    /// It is forgotten with the revision: when that has had neither share nor endpoint, and nothing has
+    /// happened there, for [`Config::history`].
+    ///
+    /// # Errors
+    /// [`Invalid`](codedance_core::ErrorKind::Invalid) for files that cannot be used.
+    pub async fn set_transport(&self, revision: &Revision, transport: &Transport) -> Result<()> {
+        let loaded = Dialer::load(transport).await;
+        let dialer = loaded.map_err(|error| {
+            ProxyError::from(error).during(format!("set the transport of revision {revision}"))
+        })?;
+        self.routing().set_dialer(revision, dialer);
+        Ok(())
     }
 
     /// Takes all endpoints of a revision out of rotation, waits until the requests in flight there

@@ -29,6 +29,10 @@ pub struct Totals {
     pub resent: u64,
     /// Connections that an endpoint did not accept; another endpoint was tried where there was one.
     pub refused_connections: u64,
+    /// Connections that an endpoint accepted, but on which TLS was not agreed: its certificate is not
+    /// trusted or for another name, it is not content with the proxy's, or it does not speak TLS.
+    /// None of them is ever used; another endpoint was tried where there was one.
+    pub failed_handshakes: u64,
     /// How many answers took how long, from the request's head being read to the answer's head being
     /// read: one count for each of [`Config::latency_bounds`](crate::Config::latency_bounds) – above
     /// the bound before it, up to and including its own – and one for those above them all.
@@ -54,6 +58,7 @@ impl Totals {
             client_aborts: self.client_aborts - earlier.client_aborts,
             resent: self.resent - earlier.resent,
             refused_connections: self.refused_connections - earlier.refused_connections,
+            failed_handshakes: self.failed_handshakes - earlier.failed_handshakes,
             latency_buckets: self
                 .latency_buckets
                 .iter()
@@ -73,6 +78,7 @@ pub(crate) enum Event {
     ClientAbort,
     Resent,
     RefusedConnection,
+    FailedHandshake,
 }
 
 /// The live counters of one revision.
@@ -90,7 +96,7 @@ pub(crate) struct Counters {
 #[repr(align(128))]
 struct Shard {
     answers: [AtomicU64; 5],
-    events: [AtomicU64; 5],
+    events: [AtomicU64; 6],
     latency_nanos: AtomicU64,
     latency_buckets: Box<[AtomicU64]>,
 }
@@ -140,6 +146,7 @@ impl Counters {
             totals.client_aborts += event(Event::ClientAbort);
             totals.resent += event(Event::Resent);
             totals.refused_connections += event(Event::RefusedConnection);
+            totals.failed_handshakes += event(Event::FailedHandshake);
             totals.latency_sum += Duration::from_nanos(shard.latency_nanos.load(Relaxed));
         }
         totals

@@ -15,6 +15,7 @@ use tokio::time::Instant;
 
 use crate::cohort::{KeySource, in_cohort};
 use crate::config::Config;
+use crate::dial::Dialer;
 use crate::endpoint::{Endpoint, RevisionState};
 use crate::error::ProxyError;
 use crate::rules::{Rules, Side};
@@ -29,6 +30,7 @@ pub(crate) struct Routing {
     draft: Mutex<Draft>,
     config: Config,
     bounds: Arc<[Duration]>,
+    dialer: Arc<Dialer>,
 }
 
 /// Everything that one request needs to know to be sent on its way.
@@ -55,6 +57,8 @@ struct Draft {
     key: Option<KeySource>,
     rules: Arc<Rules>,
     groups: BTreeMap<Revision, Group>,
+    /// Those of revisions that are spoken to in a way of their own.
+    dialers: BTreeMap<Revision, Arc<Dialer>>,
 }
 
 #[derive(Debug)]
@@ -67,7 +71,7 @@ struct Group {
 
 impl Routing {
     /// Everything goes to the stable revision of the configuration, which has no endpoint yet.
-    pub(crate) fn new(config: Config) -> Self {
+    pub(crate) fn new(config: Config, dialer: Dialer) -> Self {
         let bounds = config
             .latency_bounds
             .iter()
@@ -78,6 +82,7 @@ impl Routing {
             key: None,
             rules: Arc::new(config.rules.clone()),
             groups: BTreeMap::new(),
+            dialers: BTreeMap::new(),
         };
         draft.group(&config.stable, &config, &bounds);
         Self {
@@ -85,6 +90,7 @@ impl Routing {
             draft: Mutex::new(draft),
             config,
             bounds,
+            dialer: Arc::new(dialer),
         }
     }
 
@@ -126,12 +132,21 @@ impl Routing {
         self.publish(&draft);
     }
 
+    /// Has endpoints that are added to the revision from now on spoken to in this way.
+    pub(crate) fn set_dialer(&self, revision: &Revision, dialer: Dialer) {
+        let dialer = Arc::new(dialer);
+        self.draft().dialers.insert(revision.clone(), dialer);
+    }
+
     /// Puts an endpoint in rotation, if it is not there already.
     pub(crate) fn add(&self, revision: &Revision, address: SocketAddr) {
         let mut draft = self.draft();
+        let dialer = draft.dialers.get(revision).unwrap_or(&self.dialer);
+        let dialer = Arc::clone(dialer);
         let group = draft.group(revision, &self.config, &self.bounds);
         if group.endpoints.iter().all(|e| e.address != address) {
-            let endpoint = Endpoint::new(address, Arc::clone(&group.revision), &self.config);
+            let revision = Arc::clone(&group.revision);
+            let endpoint = Endpoint::new(address, revision, dialer, &self.config);
             group.endpoints.push(Arc::new(endpoint));
             self.publish(&draft);
         }
@@ -190,7 +205,12 @@ impl Routing {
         }
         let mut draft = self.draft();
         let count = draft.groups.len();
-        let Draft { split, groups, .. } = &mut *draft;
+        let Draft {
+            split,
+            groups,
+            dialers,
+            ..
+        } = &mut *draft;
         groups.retain(|revision, group| {
             let named = split.stable == *revision
                 || split
@@ -200,7 +220,11 @@ impl Routing {
             let served = !group.endpoints.is_empty() || group.revision.in_flight() > 0;
             let remembered = group.revision.history.last_change();
             let recent = remembered.is_some_and(|at| now.since(at) < self.config.history);
-            named || served || recent
+            let stays = named || served || recent;
+            if !stays {
+                dialers.remove(revision);
+            }
+            stays
         });
         if groups.len() < count {
             self.publish(&draft);
@@ -324,7 +348,8 @@ mod tests {
 
     fn routing() -> Routing {
         let config = Config::new(([127, 0, 0, 1], 0).into(), revision("v1"));
-        Routing::new(config.with_cool_down(Duration::from_secs(3_600)))
+        let config = config.with_cool_down(Duration::from_secs(3_600));
+        Routing::new(config, Dialer::default())
     }
 
     fn split(points: u16) -> Split {

@@ -6,9 +6,9 @@ use hyper::client::conn::http1::Parts;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
-use tokio::net::TcpStream;
 use tracing::debug;
 
+use crate::dial::Stream;
 use crate::endpoint::Flight;
 
 /// A client and an endpoint that agreed on another protocol, of which the proxy knows nothing: it
@@ -16,16 +16,12 @@ use crate::endpoint::Flight;
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     client: OnUpgrade,
-    endpoint: Parts<TokioIo<TcpStream>>,
+    endpoint: Parts<TokioIo<Stream>>,
     flight: Flight,
 }
 
 impl Tunnel {
-    pub(crate) fn new(
-        client: OnUpgrade,
-        endpoint: Parts<TokioIo<TcpStream>>,
-        flight: Flight,
-    ) -> Self {
+    pub(crate) fn new(client: OnUpgrade, endpoint: Parts<TokioIo<Stream>>, flight: Flight) -> Self {
         Self {
             client,
             endpoint,

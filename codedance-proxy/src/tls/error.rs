@@ -19,6 +19,13 @@ pub(crate) enum TlsError {
         key: PathBuf,
         source: rustls::Error,
     },
+    #[error("a certificate in {} cannot be that of an authority", path.display())]
+    Authority {
+        path: PathBuf,
+        source: rustls::Error,
+    },
+    #[error("`{0}` is neither the name of a host nor an address")]
+    ServerName(String),
     #[error("TLS cannot be set up")]
     Setup(#[source] rustls::Error),
 }

@@ -3,7 +3,9 @@
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+use rcgen::{
+    BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair, date_time_ymd,
+};
 use rustls::pki_types::CertificateDer;
 use rustls::{ClientConfig, RootCertStore};
 use tempfile::TempDir;
@@ -23,12 +25,16 @@ pub(super) struct Signed {
 
 impl Authority {
     pub(super) fn new() -> Self {
+        let folder = TempDir::new().unwrap();
         let mut params = CertificateParams::default();
+        // Two of the same name would be taken for one whose signature is wrong.
+        let name = folder.path().to_str().unwrap();
+        params.distinguished_name.push(DnType::CommonName, name);
         params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
         let issuer = CertifiedIssuer::self_signed(params, KeyPair::generate().unwrap());
         let authority = Self {
             issuer: issuer.unwrap(),
-            folder: TempDir::new().unwrap(),
+            folder,
         };
         std::fs::write(authority.file(), authority.issuer.pem()).unwrap();
         authority
@@ -45,12 +51,23 @@ impl Authority {
 
     /// Signs a certificate for a host, in place of the one that was there before.
     pub(super) fn sign(&self, host: &str) -> Signed {
+        self.sign_as(host, CertificateParams::new([host.to_owned()]).unwrap())
+    }
+
+    /// Signs a certificate whose time is over.
+    pub(super) fn sign_expired(&self, host: &str) -> Signed {
+        let mut params = CertificateParams::new([host.to_owned()]).unwrap();
+        params.not_before = date_time_ymd(2000, 1, 1);
+        params.not_after = date_time_ymd(2001, 1, 1);
+        self.sign_as(&format!("expired.{host}"), params)
+    }
+
+    fn sign_as(&self, file: &str, params: CertificateParams) -> Signed {
         let key = KeyPair::generate().unwrap();
-        let params = CertificateParams::new([host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
         let signed = Signed {
-            chain: self.path(&format!("{host}.crt")),
-            key: self.path(&format!("{host}.key")),
+            chain: self.path(&format!("{file}.crt")),
+            key: self.path(&format!("{file}.key")),
             certificate: certificate.der().clone(),
         };
         std::fs::write(&signed.chain, certificate.pem()).unwrap();

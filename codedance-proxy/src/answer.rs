@@ -8,8 +8,8 @@ use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Response, StatusCode};
 
+use crate::carrier::Carrier;
 use crate::endpoint::Flight;
-use crate::pool::{Upstream, look};
 use crate::refusal::Refusal;
 use crate::stats::Event;
 
@@ -25,7 +25,7 @@ pub(crate) enum Answer {
 pub(crate) struct Relay {
     body: Incoming,
     /// `None` once the answer has ended.
-    exchange: Option<(Box<Upstream>, Flight)>,
+    exchange: Option<(Carrier, Flight)>,
 }
 
 impl Answer {
@@ -48,10 +48,10 @@ impl Answer {
 }
 
 impl Relay {
-    pub(crate) fn new(body: Incoming, upstream: Box<Upstream>, flight: Flight) -> Self {
+    pub(crate) fn new(body: Incoming, carrier: Carrier, flight: Flight) -> Self {
         let mut relay = Self {
             body,
-            exchange: Some((upstream, flight)),
+            exchange: Some((carrier, flight)),
         };
         if relay.body.is_end_stream() {
             relay.end();
@@ -59,10 +59,10 @@ impl Relay {
         relay
     }
 
-    /// The answer is complete: the connection is free for the next request.
+    /// The answer is complete.
     fn end(&mut self) {
-        if let Some((upstream, flight)) = self.exchange.take() {
-            flight.endpoint().pool.put(upstream);
+        if let Some((carrier, flight)) = self.exchange.take() {
+            carrier.give_back(&flight.endpoint().pool);
         }
     }
 
@@ -70,14 +70,9 @@ impl Relay {
         &mut self,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        // Only driving the connection brings more, so nobody needs to be woken by the body.
-        let polled = look(|cx| Pin::new(&mut self.body).poll_frame(cx));
         match &mut self.exchange {
-            Some((upstream, _)) if polled.is_pending() => {
-                upstream.drive(cx);
-                look(|cx| Pin::new(&mut self.body).poll_frame(cx))
-            }
-            _ => polled,
+            Some((carrier, _)) => carrier.poll_body(&mut self.body, cx),
+            None => Pin::new(&mut self.body).poll_frame(cx),
         }
     }
 }

@@ -90,6 +90,9 @@ pub struct Config {
 /// An endpoint may close such a connection at the moment a request is sent over it. Then nobody can
 /// know whether the request was read, and HTTP forbids a proxy to send it again unless doing it twice
 /// is the same as doing it once.
+///
+/// This is about HTTP/1.1. In HTTP/2 an endpoint says which requests it has looked at when it ends a
+/// connection, and all go over connections that were kept.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 #[non_exhaustive]
 pub enum Reuse {

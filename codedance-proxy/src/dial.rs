@@ -3,39 +3,72 @@
 use std::io;
 use std::net::SocketAddr;
 use std::pin::Pin;
+use std::sync::Arc;
 use std::task::{Context, Poll};
 use std::time::Duration;
 
+use http::uri::Scheme;
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_rustls::client::TlsStream;
 
 use crate::tls::{self, Connector, TlsError};
-use crate::transport::Transport;
+use crate::transport::{HttpVersion, Transport};
 
 /// Makes streams to the endpoints of a revision; by default in clear text.
 #[derive(Debug, Default)]
 pub(crate) struct Dialer {
+    version: HttpVersion,
     tls: Option<Connector>,
 }
 
 /// Why there is no stream.
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 pub(crate) enum DialError {
-    NotAccepted(io::Error),
+    NotAccepted(Arc<io::Error>),
     /// TLS was not agreed on, and this is what clients are told.
-    NotTrusted(io::Error, &'static str),
+    NotTrusted(Arc<io::Error>, &'static str),
+}
+
+impl DialError {
+    /// It ended as soon as it had begun.
+    pub(crate) fn closed() -> Self {
+        io::Error::from(io::ErrorKind::ConnectionAborted).into()
+    }
+}
+
+impl From<io::Error> for DialError {
+    fn from(error: io::Error) -> Self {
+        match tls::reason(&error) {
+            Some(reason) => Self::NotTrusted(Arc::new(error), reason),
+            None => Self::NotAccepted(Arc::new(error)),
+        }
+    }
 }
 
 impl Dialer {
     pub(crate) async fn load(transport: &Transport) -> Result<Self, TlsError> {
+        let version = transport.version;
         Ok(Self {
+            version,
             tls: match &transport.tls {
-                Some(tls) => Some(Connector::load(tls, tls::HTTP_1_1).await?),
+                Some(tls) => Some(Connector::load(tls, version).await?),
                 None => None,
             },
         })
+    }
+
+    pub(crate) const fn version(&self) -> HttpVersion {
+        self.version
+    }
+
+    /// How addresses of endpoints begin.
+    pub(crate) const fn scheme(&self) -> Scheme {
+        match self.tls {
+            Some(_) => Scheme::HTTPS,
+            None => Scheme::HTTP,
+        }
     }
 
     /// Connects within this time, handshake included.
@@ -49,14 +82,15 @@ impl Dialer {
             stream.set_nodelay(true)?;
             Ok(match &self.tls {
                 None => Stream::Clear(stream),
-                Some(tls) => Stream::Secure(Box::new(tls.connect(address, stream).await?)),
+                // Apart, because it would make the tasks of all requests larger.
+                Some(tls) => {
+                    let secured = Box::pin(tls.connect(address, stream)).await?;
+                    Stream::Secure(Box::new(secured))
+                }
             })
         });
         let connected = connected.await.map_err(io::Error::from).flatten();
-        connected.map_err(|error| match tls::reason(&error) {
-            Some(reason) => DialError::NotTrusted(error, reason),
-            None => DialError::NotAccepted(error),
-        })
+        connected.map_err(DialError::from)
     }
 }
 

@@ -7,14 +7,18 @@ use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
 
 use codedance_core::workload::Revision;
+use http::uri::Scheme;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tracing::{debug, warn};
 
 use crate::config::Config;
-use crate::dial::{DialError, Dialer};
+use crate::dial::{DialError, Dialer, Stream};
 use crate::history::History;
+use crate::multiplex::{Lease, Shared};
 use crate::pool::{Pool, Upstream};
-use crate::stats::Counters;
+use crate::stats::{Counters, Event};
+use crate::transport::HttpVersion;
 
 /// What outlives any change of the table: a revision's counters, and whose turn it is.
 #[derive(Debug)]
@@ -53,6 +57,7 @@ impl RevisionState {
 pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     pub(crate) pool: Pool,
+    shared: Shared,
     revision: Arc<RevisionState>,
     dialer: Arc<Dialer>,
     in_flight: AtomicU64,
@@ -74,6 +79,7 @@ impl Endpoint {
         Self {
             address,
             pool: Pool::new(config.idle_connections, config.idle_timeout),
+            shared: Shared::default(),
             revision,
             dialer,
             in_flight: AtomicU64::new(0),
@@ -84,11 +90,49 @@ impl Endpoint {
         }
     }
 
-    /// A new connection, made within this time.
+    /// A new connection of HTTP/1.1, made within this time.
     pub(crate) async fn connect(&self, limit: Duration) -> Result<Box<Upstream>, DialError> {
-        let stream = self.dialer.dial(self.address, limit).await?;
-        let connected = Upstream::over(stream).await;
-        connected.map_err(DialError::NotAccepted)
+        let stream = self.dial(limit).await?;
+        Ok(Upstream::over(stream).await?)
+    }
+
+    /// A place on a connection of HTTP/2, if need be on one that is made within this time.
+    pub(crate) async fn lease(&self, limit: Duration) -> Result<Lease, DialError> {
+        self.shared.lease(self.dial(limit), limit).await
+    }
+
+    /// A new stream. What there is to be said of one that is not to be had is said here.
+    async fn dial(&self, limit: Duration) -> Result<Stream, DialError> {
+        let (address, counters) = (self.address, &self.revision.counters);
+        let dialed = self.dialer.dial(address, limit).await;
+        match &dialed {
+            Ok(_) => {}
+            Err(DialError::NotAccepted(error)) => {
+                debug!(%address, %error, "an endpoint accepted no connection");
+                counters.count(Event::RefusedConnection);
+            }
+            Err(DialError::NotTrusted(error, _)) => {
+                warn!(%address, %error, "an endpoint is not trusted");
+                counters.count(Event::FailedHandshake);
+            }
+        }
+        dialed
+    }
+
+    /// Which version of HTTP it is spoken to in.
+    pub(crate) fn version(&self) -> HttpVersion {
+        self.dialer.version()
+    }
+
+    /// How its address begins.
+    pub(crate) fn scheme(&self) -> Scheme {
+        self.dialer.scheme()
+    }
+
+    /// Closes connections that were idle for too long, or that the endpoint closed.
+    pub(crate) fn sweep(&self) {
+        self.pool.sweep();
+        self.shared.sweep(self.pool.idle_timeout());
     }
 
     /// Lets a request in, unless the endpoint is leaving.
@@ -109,6 +153,7 @@ impl Endpoint {
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
         self.pool.close();
+        self.shared.close();
     }
 
     /// Waits until nothing is in flight, at most until `deadline`, and returns how many are left.

@@ -8,18 +8,22 @@ use http::header::UPGRADE;
 use hyper::body::Incoming;
 use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::answer::{Answer, Relay};
+use crate::carrier::Carrier;
 use crate::client::Client;
 use crate::config::{Config, Reuse};
 use crate::dial::DialError;
 use crate::endpoint::{Endpoint, Flight, RevisionState};
+use crate::failure::Failure;
 use crate::headers;
-use crate::pool::{SendError, Upstream};
+use crate::multiplex;
+use crate::pool::SendError;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
 use crate::stats::Event;
 use crate::table::{Route, Routing};
+use crate::transport::HttpVersion;
 use crate::tunnel::Tunnel;
 use crate::upload::{Progress, Upload};
 
@@ -54,15 +58,15 @@ pub(crate) async fn forward(
 
     let pending = Pending::new(Arc::clone(&route.revision));
     match exchange(routing, config, route, outgoing).await {
-        Ok(((response, upstream), flight)) => {
+        Ok(((response, carrier), flight)) => {
             pending.answered(response.status(), begun);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return switch_protocol(response, *upstream, flight, client, offer);
+                return switch_protocol(response, carrier, flight, client, offer);
             }
             let (mut parts, body) = response.into_parts();
             headers::to_client(&mut parts.headers);
             parts.version = Version::HTTP_11;
-            let relay = Relay::new(body, upstream, flight);
+            let relay = Relay::new(body, carrier, flight);
             Response::from_parts(parts, Answer::Relay(relay))
         }
         Err(failure) => {
@@ -81,12 +85,16 @@ pub(crate) async fn forward(
 /// Passes on that the endpoint agrees to another protocol, and leaves the rest to a tunnel.
 fn switch_protocol(
     response: Response<Incoming>,
-    upstream: Upstream,
+    carrier: Carrier,
     flight: Flight,
     client: &Client,
     offer: Option<OnUpgrade>,
 ) -> Response<Answer> {
-    let (Some(offer), Some(stream)) = (offer, upstream.into_tunnel()) else {
+    let stream = match carrier {
+        Carrier::Own(upstream) => upstream.into_tunnel(),
+        Carrier::Shared(_) => None,
+    };
+    let (Some(offer), Some(stream)) = (offer, stream) else {
         let (status, text) = Failure::Lost.answer();
         return Answer::text(status, text);
     };
@@ -98,49 +106,7 @@ fn switch_protocol(
     Response::from_parts(parts, Answer::Text(None))
 }
 
-/// Why no endpoint answered.
-#[derive(Clone, Copy, Debug)]
-enum Failure {
-    NoEndpoint,
-    Unreachable,
-    /// It does not prove who it is; this is what its client is told.
-    NotTrusted(&'static str),
-    Lost,
-    TimedOut,
-    Client,
-    TooLarge,
-}
-
-impl Failure {
-    fn answer(self) -> (StatusCode, &'static str) {
-        match self {
-            Self::NoEndpoint => (
-                StatusCode::SERVICE_UNAVAILABLE,
-                "nothing serves this revision now",
-            ),
-            Self::Unreachable => (
-                StatusCode::BAD_GATEWAY,
-                "the server behind this proxy cannot be reached",
-            ),
-            Self::NotTrusted(reason) => (StatusCode::BAD_GATEWAY, reason),
-            Self::Lost => (
-                StatusCode::BAD_GATEWAY,
-                "the server behind this proxy closed the connection without an answer",
-            ),
-            Self::TimedOut => (
-                StatusCode::GATEWAY_TIMEOUT,
-                "the server behind this proxy did not answer in time",
-            ),
-            Self::TooLarge => (BODY_TOO_LARGE.status, BODY_TOO_LARGE.text),
-            Self::Client => (
-                StatusCode::REQUEST_TIMEOUT,
-                "the request's body did not arrive",
-            ),
-        }
-    }
-}
-
-type Exchange = (Response<Incoming>, Box<Upstream>);
+type Exchange = (Response<Incoming>, Carrier);
 
 /// Tries the endpoints in turn until one accepts the request, and waits for its answer.
 async fn exchange(
@@ -189,6 +155,10 @@ async fn attempt(
 ) -> Result<Exchange, Attempt> {
     let progress = outgoing.progress.clone();
     let progress = progress.as_deref();
+    if endpoint.version() == HttpVersion::Http2 {
+        // Apart, because it would make the tasks of all other requests larger.
+        return Box::pin(attempt_shared(config, endpoint, outgoing)).await;
+    }
     headers::default_host(&mut outgoing.request, endpoint.address);
     // A switch of protocols ends the life of its connection, and gets one of its own.
     let reuse = outgoing.repeatable || config.reuse == Reuse::Always;
@@ -201,7 +171,7 @@ async fn attempt(
             .send(request, progress, config.answer_timeout)
             .await
         {
-            Ok(response) => return outgoing.checked(response, upstream),
+            Ok(response) => return outgoing.checked(response, Carrier::Own(upstream)),
             Err(SendError::Unsent(request)) => outgoing.request = *request,
             Err(SendError::Lost) if outgoing.repeatable => {
                 endpoint.revision().counters.count(Event::Resent);
@@ -213,7 +183,7 @@ async fn attempt(
     let connected = endpoint.connect(config.connect_timeout).await;
     let mut upstream = connected.map_err(|error| {
         endpoint.cool_down(config.cool_down);
-        Attempt::NotAccepted(no_connection(endpoint, &error))
+        Attempt::from(error)
     })?;
     if outgoing.asks_to_switch {
         upstream.offer_tunnel();
@@ -223,7 +193,7 @@ async fn attempt(
         .send(request, progress, config.answer_timeout)
         .await
     {
-        Ok(response) => outgoing.checked(response, upstream),
+        Ok(response) => outgoing.checked(response, Carrier::Own(upstream)),
         Err(SendError::Unsent(request)) => {
             outgoing.request = *request;
             Err(Attempt::NotAccepted(Failure::Unreachable))
@@ -232,20 +202,54 @@ async fn attempt(
     }
 }
 
-/// Notes why there is no connection to an endpoint.
-fn no_connection(endpoint: &Endpoint, error: &DialError) -> Failure {
-    let (address, counters) = (endpoint.address, &endpoint.revision().counters);
-    match error {
-        DialError::NotAccepted(error) => {
-            debug!(%address, %error, "an endpoint accepted no connection");
-            counters.count(Event::RefusedConnection);
-            Failure::Unreachable
+/// How often one endpoint is asked that says that it has not looked at the request.
+const ASKED_AGAIN: usize = 3;
+
+/// Sends the request to an endpoint of HTTP/2 and waits for the head of the answer.
+///
+/// It is sent again if the endpoint says that it has not looked at it, and once if it can be repeated
+/// and went over a connection that was kept and broke.
+async fn attempt_shared(
+    config: &Config,
+    endpoint: &Endpoint,
+    outgoing: &mut Outgoing,
+) -> Result<Exchange, Attempt> {
+    let progress = outgoing.progress.clone();
+    let progress = progress.as_deref();
+    let mut is_repeated = false;
+    for _ in 0..ASKED_AGAIN {
+        let lease = endpoint.lease(config.connect_timeout).await;
+        let lease = lease.map_err(|error| {
+            endpoint.cool_down(config.cool_down);
+            Attempt::from(error)
+        })?;
+        let request = outgoing.copy_for_http2(endpoint);
+        let request = request.map_err(|refusal| Attempt::Failed(Failure::Malformed(refusal)))?;
+        match lease.send(request, progress, config.answer_timeout).await {
+            Ok(response) => {
+                outgoing.request.body().forget();
+                return outgoing.checked(response, Carrier::Shared(lease));
+            }
+            Err(SendError::Unsent(_)) => {}
+            Err(SendError::Unseen) if outgoing.request.body().is_whole() => {
+                endpoint.revision().counters.count(Event::Resent);
+            }
+            Err(SendError::Lost) if outgoing.repeatable && !lease.is_fresh() && !is_repeated => {
+                endpoint.revision().counters.count(Event::Resent);
+                is_repeated = true;
+            }
+            Err(error) => return Err(error.into()),
         }
-        DialError::NotTrusted(error, reason) => {
-            warn!(%address, %error, "an endpoint is not trusted");
-            counters.count(Event::FailedHandshake);
-            Failure::NotTrusted(reason)
-        }
+    }
+    Err(Attempt::NotAccepted(Failure::Refused))
+}
+
+impl From<DialError> for Attempt {
+    fn from(error: DialError) -> Self {
+        Self::NotAccepted(match error {
+            DialError::NotAccepted(_) => Failure::Unreachable,
+            DialError::NotTrusted(_, reason) => Failure::NotTrusted(reason),
+        })
     }
 }
 
@@ -253,7 +257,7 @@ impl From<SendError> for Attempt {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Unsent(_) => Self::NotAccepted(Failure::Unreachable),
-            SendError::Lost => Self::Failed(Failure::Lost),
+            SendError::Unseen | SendError::Lost | SendError::Reset => Self::Failed(Failure::Lost),
             SendError::TimedOut => Self::Failed(Failure::TimedOut),
             SendError::TooLarge => Self::Failed(Failure::TooLarge),
             SendError::ClientFailed => Self::Failed(Failure::Client),
@@ -284,17 +288,23 @@ impl Outgoing {
     }
 
     /// Whether the answer can be one to this request.
-    fn checked(
-        &self,
-        response: Response<Incoming>,
-        upstream: Box<Upstream>,
-    ) -> Result<Exchange, Attempt> {
+    fn checked(&self, response: Response<Incoming>, carrier: Carrier) -> Result<Exchange, Attempt> {
         let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
         if switches && !self.asks_to_switch {
             // Nobody asked for it: what follows is not HTTP.
             return Err(Attempt::Failed(Failure::Lost));
         }
-        Ok((response, upstream))
+        Ok((response, carrier))
+    }
+
+    /// What is sent over a connection of HTTP/2, once.
+    fn copy_for_http2(&mut self, endpoint: &Endpoint) -> Result<Request<Upload>, Refusal> {
+        let mut copy = Request::new(self.request.body_mut().for_attempt());
+        copy.method_mut().clone_from(self.request.method());
+        copy.uri_mut().clone_from(self.request.uri());
+        copy.headers_mut().clone_from(self.request.headers());
+        multiplex::settle_head(&mut copy, endpoint.scheme(), endpoint.address)?;
+        Ok(copy)
     }
 
     fn copy_or_take(&mut self) -> Request<Upload> {
@@ -337,7 +347,7 @@ impl Pending {
         let revision = &self.revision.name;
         debug!(%revision, ?failure, "a request got no answer");
         self.revision.counters.count(match failure {
-            Failure::Client | Failure::TooLarge => Event::ClientAbort,
+            Failure::Client | Failure::TooLarge | Failure::Malformed(_) => Event::ClientAbort,
             _ => Event::NoAnswer,
         });
     }

@@ -53,7 +53,7 @@
 //!   sent over it. Requests that may be repeated are then repeated, all others never travel over a
 //!   connection that was kept; see [`Reuse`].
 //! - **Nothing is sent twice that may not be.** Another endpoint of the revision is tried only as
-//!   long as none can have read the request.
+//!   long as none can have read the request, or each of them says that it has not looked at it.
 //! - **Draining is exact.** Once an endpoint is drained, no request is in flight there, bodies
 //!   included, and none comes.
 //!
@@ -70,7 +70,7 @@
 //! | 413, 414, 431 | the request's body, target or head is beyond the [`Limits`] |
 //! | 501 | the request asks for a tunnel (`CONNECT`), or its body comes in another encoding than `chunked` |
 //! | 502 | no endpoint of the revision accepts a connection or can prove who it is, or the one that did closed the connection without an answer |
-//! | 503 | the revision has no endpoint, or there are more connections than [`Limits::connections`] |
+//! | 503 | the revision has no endpoint, its endpoints refuse the request, or there are more connections than [`Limits::connections`] |
 //! | 504 | the endpoint did not answer within [`Config::answer_timeout`] |
 //! | 505 | the request is of another version than HTTP/2, HTTP/1.1 or HTTP/1.0 |
 //!
@@ -82,7 +82,9 @@
 //!
 //! Endpoints are spoken to in clear text, or over TLS with whom [`EndpointTls`] trusts: for all
 //! revisions alike with [`Config::transport`], or for each in its own way with
-//! [`Proxy::set_transport`]. An endpoint that cannot prove who it is gets nothing to read.
+//! [`Proxy::set_transport`]. An endpoint that cannot prove who it is gets nothing to read. In the same
+//! way endpoints may be spoken to in HTTP/2, in which many requests share a connection, and trailers
+//! pass from end to end as gRPC needs them; see [`Transport`].
 //!
 //! # HTTP/2
 //!
@@ -119,6 +121,7 @@
 
 mod admin;
 mod answer;
+mod carrier;
 mod client;
 mod cohort;
 mod config;
@@ -127,16 +130,19 @@ mod dial;
 mod endpoint;
 mod error;
 mod exposition;
+mod failure;
 mod forward;
 mod headers;
 mod history;
 mod inbound;
 mod limits;
 mod listener;
+mod multiplex;
 mod network;
 mod phase;
 mod pool;
 mod refusal;
+mod replay;
 mod router;
 mod rules;
 mod server;
@@ -156,4 +162,4 @@ pub use rules::{Rules, Side};
 pub use server::Proxy;
 pub use stats::Totals;
 pub use tls::{EndpointTls, Tls};
-pub use transport::Transport;
+pub use transport::{HttpVersion, Transport};

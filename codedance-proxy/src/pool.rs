@@ -53,6 +53,10 @@ enum After {
 pub(crate) enum SendError {
     /// The connection was closed before any of the request was written: here it is again.
     Unsent(Box<Request<Upload>>),
+    /// The endpoint says that it has not looked at the request.
+    Unseen,
+    /// The endpoint broke off this request, and no other.
+    Reset,
     /// The connection broke after something may have been read.
     Lost,
     /// The endpoint stayed silent for too long.
@@ -243,6 +247,10 @@ impl Pool {
                 upstream.idle_since.elapsed() < self.idle_timeout && upstream.is_reusable()
             });
         }
+    }
+
+    pub(crate) const fn idle_timeout(&self) -> Duration {
+        self.idle_timeout
     }
 
     /// Closes all connections, and from now on each one that is put back.

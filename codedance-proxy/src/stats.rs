@@ -25,7 +25,7 @@ pub struct Totals {
     /// says nothing about the revision.
     pub client_aborts: u64,
     /// Requests sent a second time, since the kept connection they were first sent over turned out
-    /// to be closed. No client notices.
+    /// to be closed, or since the endpoint said that it had not looked at them. No client notices.
     pub resent: u64,
     /// Connections that an endpoint did not accept; another endpoint was tried where there was one.
     pub refused_connections: u64,

@@ -200,7 +200,7 @@ impl Routing {
                 .history
                 .note(now, route.revision.counters.totals());
             for endpoint in &route.endpoints {
-                endpoint.pool.sweep();
+                endpoint.sweep();
             }
         }
         let mut draft = self.draft();

@@ -11,6 +11,8 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
+use crate::replay::Replay;
+
 /// A request's body, passed on as it comes.
 #[derive(Debug)]
 pub(crate) enum Upload {
@@ -23,6 +25,8 @@ pub(crate) enum Upload {
         most: u64,
         progress: Arc<Progress>,
     },
+    /// What the client sends, of which the beginning can be sent again.
+    Kept(Replay<Self>),
 }
 
 /// How far a body has come: whose turn it is, and since when.
@@ -103,6 +107,35 @@ impl Upload {
         match self {
             Self::Empty => None,
             Self::Stream { progress, .. } => Some(Arc::clone(progress)),
+            Self::Kept(replay) => replay.inspect(Self::progress),
+        }
+    }
+
+    /// The same body, for one attempt to send it: each begins at its beginning.
+    pub(crate) fn for_attempt(&mut self) -> Self {
+        *self = match std::mem::replace(self, Self::Empty) {
+            body @ Self::Stream { .. } => Self::Kept(Replay::new(body)),
+            body => body,
+        };
+        match self {
+            Self::Kept(replay) => Self::Kept(replay.again()),
+            _ => Self::Empty,
+        }
+    }
+
+    /// Whether there is nothing of it that could not be sent again.
+    pub(crate) fn is_whole(&self) -> bool {
+        match self {
+            Self::Empty => true,
+            Self::Stream { .. } => false,
+            Self::Kept(replay) => replay.is_whole(),
+        }
+    }
+
+    /// There will be no further attempt.
+    pub(crate) fn forget(&self) {
+        if let Self::Kept(replay) = self {
+            replay.forget();
         }
     }
 }
@@ -115,13 +148,14 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let Self::Stream {
-            body,
-            most,
-            progress,
-        } = self.get_mut()
-        else {
-            return Poll::Ready(None);
+        let (body, most, progress) = match self.get_mut() {
+            Self::Empty => return Poll::Ready(None),
+            Self::Kept(replay) => return Pin::new(replay).poll_frame(cx),
+            Self::Stream {
+                body,
+                most,
+                progress,
+            } => (body, most, progress),
         };
         // Asked for more, so what there was has been taken: now the client has to send.
         if progress.state.load(Relaxed) == TO_BE_TAKEN {
@@ -148,6 +182,7 @@ impl Body for Upload {
         match self {
             Self::Empty => true,
             Self::Stream { body, .. } => body.is_end_stream(),
+            Self::Kept(replay) => replay.is_end_stream(),
         }
     }
 
@@ -155,6 +190,7 @@ impl Body for Upload {
         match self {
             Self::Empty => SizeHint::with_exact(0),
             Self::Stream { body, .. } => body.size_hint(),
+            Self::Kept(replay) => replay.size_hint(),
         }
     }
 }

@@ -62,7 +62,8 @@ pub(crate) async fn serve<S>(
                     Err(refusal) => Answer::text(refusal.status, refusal.text),
                     Ok(()) => forward(&plane.routing, &plane.config, &client, request).await,
                 };
-                // A refusal says that the connection ends, which HTTP/2 says in another way.
+                // A refusal says that the connection ends, which HTTP/2 says in another way. Hyper would
+                // take it away as well, with a warning.
                 response.headers_mut().remove(CONNECTION);
                 asked.answered();
                 Ok::<_, Infallible>(response)

@@ -9,26 +9,28 @@ use rustls::crypto::ring;
 use rustls::pki_types::ServerName;
 use rustls::sign::SingleCertAndKey;
 use rustls::version::{TLS12, TLS13};
-use rustls::{CertificateError, ClientConfig, RootCertStore};
+use rustls::{AlertDescription, CertificateError, ClientConfig, RootCertStore};
 use tokio::net::TcpStream;
 use tokio_rustls::TlsConnector;
 use tokio_rustls::client::TlsStream;
 
 use super::endpoint::EndpointTls;
 use super::error::TlsError;
-use super::pem;
+use super::{HTTP_1_1, HTTP_2, pem};
+use crate::transport::HttpVersion;
 
 /// Agrees with endpoints on keys.
 #[derive(Clone)]
 pub(crate) struct Connector {
     tls: TlsConnector,
+    version: HttpVersion,
     /// `None`: the address itself.
     server_name: Option<ServerName<'static>>,
 }
 
 impl Connector {
-    /// One that offers this version of HTTP.
-    pub(crate) async fn load(config: &EndpointTls, version: &[u8]) -> Result<Self, TlsError> {
+    /// One that insists on this version of HTTP.
+    pub(crate) async fn load(config: &EndpointTls, version: HttpVersion) -> Result<Self, TlsError> {
         let server_name = config.server_name.as_ref().map(|name| {
             let parsed = ServerName::try_from(name.clone());
             parsed.map_err(|_| TlsError::ServerName(name.clone()))
@@ -46,9 +48,13 @@ impl Connector {
                 builder.with_client_cert_resolver(own)
             }
         };
-        tls.alpn_protocols = vec![version.to_vec()];
+        tls.alpn_protocols = vec![match version {
+            HttpVersion::Http1 => HTTP_1_1.to_vec(),
+            HttpVersion::Http2 => HTTP_2.to_vec(),
+        }];
         Ok(Self {
             tls: Arc::new(tls).into(),
+            version,
             server_name: server_name.transpose()?,
         })
     }
@@ -62,7 +68,13 @@ impl Connector {
             Some(name) => name.clone(),
             None => ServerName::from(address.ip()),
         };
-        self.tls.connect(name, stream).await
+        let stream = self.tls.connect(name, stream).await?;
+        // A server that has not heard of this choice says nothing, and means HTTP/1.1.
+        let agreed = stream.get_ref().1.alpn_protocol();
+        if self.version == HttpVersion::Http2 && agreed != Some(HTTP_2) {
+            return Err(io::Error::other(rustls::Error::NoApplicationProtocol));
+        }
+        Ok(stream)
     }
 }
 
@@ -85,8 +97,13 @@ async fn roots(config: &EndpointTls) -> Result<RootCertStore, TlsError> {
 pub(crate) fn reason(error: &io::Error) -> Option<&'static str> {
     use CertificateError as Bad;
     let error = error.get_ref()?.downcast_ref::<rustls::Error>()?;
-    let rustls::Error::InvalidCertificate(bad) = error else {
-        return Some("the server behind this proxy does not agree on TLS with it");
+    let bad = match error {
+        rustls::Error::InvalidCertificate(bad) => bad,
+        rustls::Error::NoApplicationProtocol
+        | rustls::Error::AlertReceived(AlertDescription::NoApplicationProtocol) => {
+            return Some("the server behind this proxy speaks another version of HTTP over TLS");
+        }
+        _ => return Some("the server behind this proxy does not agree on TLS with it"),
     };
     Some(match bad {
         Bad::Expired | Bad::ExpiredContext { .. } => {

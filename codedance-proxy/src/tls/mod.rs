@@ -16,4 +16,4 @@ pub(crate) use error::TlsError;
 
 /// The names of the versions of HTTP (RFC 7301, 6).
 const HTTP_2: &[u8] = b"h2";
-pub(crate) const HTTP_1_1: &[u8] = b"http/1.1";
+const HTTP_1_1: &[u8] = b"http/1.1";

@@ -16,7 +16,7 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use hyper::body::Incoming;
 use hyper::client::conn::{http1 as client, http2};
-use hyper::server::conn::http1 as server;
+use hyper::server::conn::{http1 as server, http2 as server2};
 use hyper::service::service_fn;
 use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::{TokioExecutor, TokioIo};
@@ -80,6 +80,15 @@ impl Backend {
         .await
     }
 
+    /// Answers over HTTP/2, in clear text.
+    pub(crate) async fn start_http2<F, A>(answer: A) -> Self
+    where
+        A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+        F: Future<Output = Response<Content>> + Send + 'static,
+    {
+        Self::raw(move |stream| serve_http2(stream, answer.clone(), 200)).await
+    }
+
     /// Answers every request with the same text.
     pub(crate) async fn saying(text: &'static str) -> Self {
         Self::start(move |_| async move { Response::new(full(text)) }).await
@@ -120,6 +129,24 @@ impl Backend {
         self.task.abort();
         let _ = (&mut self.task).await;
     }
+}
+
+/// Answers over HTTP/2, so many requests at once.
+pub(crate) async fn serve_http2<S, F, A>(stream: S, answer: A, streams: u32)
+where
+    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    A: Fn(Request<Incoming>) -> F + Clone + Send + 'static,
+    F: Future<Output = Response<Content>> + Send + 'static,
+{
+    let service = service_fn(move |request| {
+        let answer = answer(request);
+        async move { Ok::<_, Infallible>(answer.await) }
+    });
+    // How a connection ends is the client's business.
+    let _ = server2::Builder::new(TokioExecutor::new())
+        .max_concurrent_streams(streams)
+        .serve_connection(TokioIo::new(stream), service)
+        .await;
 }
 
 impl Drop for Backend {

@@ -1,5 +1,7 @@
-//! Clients that speak HTTP/2.
+//! Clients and endpoints that speak HTTP/2.
 
+mod endpoints;
 mod frames;
 mod hostile;
 mod passing;
+mod unseen;

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use codedance_core::ErrorKind;
 use codedance_core::traffic::Endpoints;
 use codedance_proxy::{Config, EndpointTls, Proxy, Transport};
+use hyper::body::Incoming;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Response, StatusCode};
+use hyper::{Request, Response, StatusCode};
 use hyper_util::rt::TokioIo;
 use rustls::ServerConfig;
 use rustls::pki_types::PrivateKeyDer;
@@ -84,6 +85,52 @@ async fn an_endpoint_that_proves_its_name_is_spoken_to() {
     }
     assert_eq!(backend.accepted(), 1, "its connection is kept");
     stop(proxy).await;
+}
+
+#[tokio::test]
+async fn http_2_is_agreed_on_or_not_spoken() {
+    let authority = Authority::new();
+    let signed = authority.sign("127.0.0.1");
+    let speaking = async |versions: &[&str]| {
+        let mut config = server(&signed, None);
+        config.alpn_protocols = versions
+            .iter()
+            .map(|name| name.as_bytes().to_vec())
+            .collect();
+        let acceptor = TlsAcceptor::from(Arc::new(config));
+        Backend::raw(move |stream| {
+            let acceptor = acceptor.clone();
+            async move {
+                if let Ok(stream) = acceptor.accept(stream).await {
+                    let answer = |request: Request<Incoming>| async move {
+                        assert_eq!(request.uri().scheme_str(), Some("https"));
+                        Response::new(full("ok"))
+                    };
+                    serve_http2(stream, answer, 200).await;
+                }
+            }
+        })
+        .await
+    };
+    let transport = Transport::new().with_http2().with_tls(trusting(&authority));
+    let config = config().with_transport(transport);
+    for (versions, status) in [
+        (&["h2", "http/1.1"][..], StatusCode::OK),
+        (&["http/1.1"], StatusCode::BAD_GATEWAY),
+        (&[], StatusCode::BAD_GATEWAY),
+    ] {
+        let backend = speaking(versions).await;
+        let proxy = proxy(config.clone(), &[&backend], &[]).await;
+        let mut client = Client::connect(proxy.local_addr()).await;
+        let (answered, text) = client.get("/").await;
+        assert_eq!(answered, status, "{versions:?}: {text}");
+        let failed = proxy.totals(&revision("v1")).unwrap().failed_handshakes;
+        if status != StatusCode::OK {
+            assert!(text.contains("another version of HTTP"), "{text}");
+            assert_eq!(failed, 1);
+        }
+        stop(proxy).await;
+    }
 }
 
 #[tokio::test]

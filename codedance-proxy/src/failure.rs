@@ -1,0 +1,57 @@
+//! Requests that got no answer.
+
+use http::StatusCode;
+
+use crate::refusal::{BODY_TOO_LARGE, Refusal};
+
+/// Why no endpoint answered.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Failure {
+    NoEndpoint,
+    Unreachable,
+    /// It does not prove who it is; this is what its client is told.
+    NotTrusted(&'static str),
+    Lost,
+    /// It says that it looks at no more requests now.
+    Refused,
+    TimedOut,
+    Client,
+    TooLarge,
+    /// Only HTTP/1.1 could express it.
+    Malformed(Refusal),
+}
+
+impl Failure {
+    /// What its client is told.
+    pub(crate) fn answer(self) -> (StatusCode, &'static str) {
+        match self {
+            Self::NoEndpoint => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "nothing serves this revision now",
+            ),
+            Self::Unreachable => (
+                StatusCode::BAD_GATEWAY,
+                "the server behind this proxy cannot be reached",
+            ),
+            Self::NotTrusted(reason) => (StatusCode::BAD_GATEWAY, reason),
+            Self::Lost => (
+                StatusCode::BAD_GATEWAY,
+                "the server behind this proxy closed the connection without an answer",
+            ),
+            Self::Refused => (
+                StatusCode::SERVICE_UNAVAILABLE,
+                "the server behind this proxy takes no more requests now",
+            ),
+            Self::TimedOut => (
+                StatusCode::GATEWAY_TIMEOUT,
+                "the server behind this proxy did not answer in time",
+            ),
+            Self::TooLarge => (BODY_TOO_LARGE.status, BODY_TOO_LARGE.text),
+            Self::Malformed(refusal) => (refusal.status, refusal.text),
+            Self::Client => (
+                StatusCode::REQUEST_TIMEOUT,
+                "the request's body did not arrive",
+            ),
+        }
+    }
+}

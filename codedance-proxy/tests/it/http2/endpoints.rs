@@ -14,8 +14,6 @@ use tokio::sync::{Barrier, Notify};
 
 use crate::support::*;
 
-const SHORT: Duration = Duration::from_millis(100);
-
 pub(super) fn http2() -> Config {
     config().with_transport(Transport::new().with_http2())
 }
@@ -206,7 +204,7 @@ async fn limits_on_time_and_bodies_hold_on_shared_connections() {
         Response::new(full("ok"))
     })
     .await;
-    let config = http2().with_answer_timeout(SHORT);
+    let config = http2().with_answer_timeout(Duration::from_secs(1));
     let config = config.with_limits(Limits::default().with_body_bytes(10));
     let proxy = proxy(config, &[&backend], &[]).await;
     let client = Http2Client::connect(proxy.local_addr()).await;

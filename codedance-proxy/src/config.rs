@@ -6,6 +6,7 @@ use std::time::Duration;
 use codedance_core::workload::Revision;
 
 use crate::error::ProxyError;
+use crate::health::{HealthCheck, OutlierDetection};
 use crate::limits::Limits;
 use crate::network::Network;
 use crate::rules::Rules;
@@ -60,6 +61,11 @@ pub struct Config {
     /// How long an endpoint that did not accept a connection is passed over while others of its
     /// revision remain. Default 1 s.
     pub cool_down: Duration,
+    /// How endpoints are asked whether they are well. Default `None`: they are not.
+    pub health_check: Option<HealthCheck>,
+    /// When an endpoint that fails requests is passed over. Default `None`: only for
+    /// [`Config::cool_down`], and only when it did not accept a connection.
+    pub outlier_detection: Option<OutlierDetection>,
     /// Which requests may go over a connection that was kept. Default [`Reuse::Repeatable`].
     pub reuse: Reuse,
     /// Whether whatever connects to this proxy is trustworthy and sets `X-Forwarded-*`: its
@@ -122,6 +128,8 @@ impl Config {
             idle_timeout: Duration::from_secs(15),
             idle_connections: 128,
             cool_down: Duration::from_secs(1),
+            health_check: None,
+            outlier_detection: None,
             reuse: Reuse::default(),
             trust_forwarded: false,
             trusted_proxies: Vec::new(),
@@ -202,6 +210,20 @@ impl Config {
     #[must_use]
     pub fn with_cool_down(mut self, length: Duration) -> Self {
         self.cool_down = length;
+        self
+    }
+
+    /// Sets [`Config::health_check`].
+    #[must_use]
+    pub fn with_health_check(mut self, check: HealthCheck) -> Self {
+        self.health_check = Some(check);
+        self
+    }
+
+    /// Sets [`Config::outlier_detection`].
+    #[must_use]
+    pub fn with_outlier_detection(mut self, detection: OutlierDetection) -> Self {
+        self.outlier_detection = Some(detection);
         self
     }
 
@@ -288,6 +310,12 @@ impl Config {
         }
         if let Some(tls) = &self.tls {
             tls.check()?;
+        }
+        if let Some(check) = &self.health_check {
+            check.check()?;
+        }
+        if let Some(detection) = &self.outlier_detection {
+            detection.check()?;
         }
         self.limits.check()
     }

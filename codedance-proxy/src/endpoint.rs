@@ -2,18 +2,20 @@
 
 use std::net::SocketAddr;
 use std::pin::pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use codedance_core::workload::Revision;
 use http::uri::Scheme;
 use tokio::sync::Notify;
 use tokio::time::Instant;
+use tokio_util::sync::CancellationToken;
 use tracing::{debug, warn};
 
 use crate::config::Config;
 use crate::dial::{DialError, Dialer, Stream};
+use crate::health::Standing;
 use crate::history::History;
 use crate::multiplex::{Lease, Shared};
 use crate::pool::{Pool, Upstream};
@@ -28,6 +30,7 @@ pub(crate) struct RevisionState {
     pub(crate) history: History,
     in_flight: AtomicU64,
     turn: AtomicUsize,
+    ejecting: Mutex<()>,
 }
 
 impl RevisionState {
@@ -38,12 +41,18 @@ impl RevisionState {
             history: History::new(config.history),
             in_flight: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
+            ejecting: Mutex::new(()),
         }
     }
 
     /// Requests being answered by this revision now, bodies included.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Held while it is decided whether one more endpoint is ejected.
+    pub(crate) fn ejecting(&self) -> MutexGuard<'_, ()> {
+        self.ejecting.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Whose turn it is of `count` endpoints.
@@ -58,15 +67,15 @@ pub(crate) struct Endpoint {
     pub(crate) address: SocketAddr,
     pub(crate) pool: Pool,
     shared: Shared,
+    pub(crate) standing: Standing,
     revision: Arc<RevisionState>,
     dialer: Arc<Dialer>,
     in_flight: AtomicU64,
     leaving: AtomicBool,
     /// Woken whenever nothing is in flight any more on an endpoint that is leaving.
     idle: Notify,
-    begun: Instant,
-    /// Milliseconds after `begun`.
-    cool_until: AtomicU64,
+    /// Cancelled when the endpoint leaves.
+    gone: CancellationToken,
 }
 
 impl Endpoint {
@@ -80,40 +89,54 @@ impl Endpoint {
             address,
             pool: Pool::new(config.idle_connections, config.idle_timeout),
             shared: Shared::default(),
+            standing: Standing::new(),
             revision,
             dialer,
             in_flight: AtomicU64::new(0),
             leaving: AtomicBool::new(false),
             idle: Notify::new(),
-            begun: Instant::now(),
-            cool_until: AtomicU64::new(0),
+            gone: CancellationToken::new(),
         }
     }
 
     /// A new connection of HTTP/1.1, made within this time.
-    pub(crate) async fn connect(&self, limit: Duration) -> Result<Box<Upstream>, DialError> {
-        let stream = self.dial(limit).await?;
+    /// Where it is counted if it fails is for the caller to say.
+    pub(crate) async fn connect(
+        &self,
+        limit: Duration,
+        counters: Option<&Counters>,
+    ) -> Result<Box<Upstream>, DialError> {
+        let stream = self.dial(limit, counters).await?;
         Ok(Upstream::over(stream).await?)
     }
 
     /// A place on a connection of HTTP/2, if need be on one that is made within this time.
-    pub(crate) async fn lease(&self, limit: Duration) -> Result<Lease, DialError> {
-        self.shared.lease(self.dial(limit), limit).await
+    pub(crate) async fn lease(
+        &self,
+        limit: Duration,
+        counters: Option<&Counters>,
+    ) -> Result<Lease, DialError> {
+        self.shared.lease(self.dial(limit, counters), limit).await
     }
 
     /// A new stream. What there is to be said of one that is not to be had is said here.
-    async fn dial(&self, limit: Duration) -> Result<Stream, DialError> {
-        let (address, counters) = (self.address, &self.revision.counters);
+    async fn dial(
+        &self,
+        limit: Duration,
+        counters: Option<&Counters>,
+    ) -> Result<Stream, DialError> {
+        let address = self.address;
+        let count = |event| counters.into_iter().for_each(|c| c.count(event));
         let dialed = self.dialer.dial(address, limit).await;
         match &dialed {
             Ok(_) => {}
             Err(DialError::NotAccepted(error)) => {
                 debug!(%address, %error, "an endpoint accepted no connection");
-                counters.count(Event::RefusedConnection);
+                count(Event::RefusedConnection);
             }
             Err(DialError::NotTrusted(error, _)) => {
                 warn!(%address, %error, "an endpoint is not trusted");
-                counters.count(Event::FailedHandshake);
+                count(Event::FailedHandshake);
             }
         }
         dialed
@@ -152,6 +175,7 @@ impl Endpoint {
     /// Lets no further request in.
     pub(crate) fn leave(&self) {
         self.leaving.store(true, Ordering::SeqCst);
+        self.gone.cancel();
         self.pool.close();
         self.shared.close();
     }
@@ -178,18 +202,9 @@ impl Endpoint {
         self.in_flight.load(Ordering::SeqCst)
     }
 
-    /// Has the endpoint passed over for `length`.
-    pub(crate) fn cool_down(&self, length: Duration) {
-        let until = (self.begun.elapsed() + length).as_millis();
-        let until = u64::try_from(until).unwrap_or(u64::MAX);
-        self.cool_until.store(until, Ordering::Relaxed);
-    }
-
-    /// Whether it is to be passed over while others remain.
-    pub(crate) fn is_cooling(&self) -> bool {
-        let until = self.cool_until.load(Ordering::Relaxed);
-        // The usual case first: it needs no clock.
-        until != 0 && u128::from(until) > self.begun.elapsed().as_millis()
+    /// Cancelled when the endpoint leaves.
+    pub(crate) const fn gone(&self) -> &CancellationToken {
+        &self.gone
     }
 }
 

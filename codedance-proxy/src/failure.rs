@@ -22,6 +22,18 @@ pub(crate) enum Failure {
 }
 
 impl Failure {
+    /// Whether it says something about the endpoint.
+    pub(crate) const fn is_endpoints_fault(self) -> bool {
+        match self {
+            Self::Unreachable
+            | Self::NotTrusted(_)
+            | Self::Refused
+            | Self::Lost
+            | Self::TimedOut => true,
+            Self::NoEndpoint | Self::Malformed(_) | Self::Client | Self::TooLarge => false,
+        }
+    }
+
     /// What its client is told.
     pub(crate) fn answer(self) -> (StatusCode, &'static str) {
         match self {

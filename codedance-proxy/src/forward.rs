@@ -18,6 +18,7 @@ use crate::dial::DialError;
 use crate::endpoint::{Endpoint, Flight, RevisionState};
 use crate::failure::Failure;
 use crate::headers;
+use crate::health::{note_answer, note_failure};
 use crate::multiplex;
 use crate::pool::SendError;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
@@ -115,6 +116,7 @@ async fn exchange(
     mut route: Arc<Route>,
     mut outgoing: Outgoing,
 ) -> Result<(Exchange, Flight), Failure> {
+    let detection = &config.outlier_detection;
     let mut failure = Failure::NoEndpoint;
     loop {
         let mut outdated = false;
@@ -124,9 +126,21 @@ async fn exchange(
                 continue;
             };
             match attempt(config, endpoint, &mut outgoing).await {
-                Ok(exchange) => return Ok((exchange, flight)),
-                Err(Attempt::Failed(failure)) => return Err(failure),
-                Err(Attempt::NotAccepted(reason)) => failure = reason,
+                Ok(exchange) => {
+                    let status = exchange.0.status();
+                    note_answer(detection, endpoint, &route.endpoints, status);
+                    return Ok((exchange, flight));
+                }
+                Err(Attempt::Failed(failure)) => {
+                    if failure.is_endpoints_fault() {
+                        note_failure(detection, endpoint, &route.endpoints);
+                    }
+                    return Err(failure);
+                }
+                Err(Attempt::NotAccepted(reason)) => {
+                    note_failure(detection, endpoint, &route.endpoints);
+                    failure = reason;
+                }
             }
         }
         // Endpoints that were taken out since the table was loaded may have successors.
@@ -180,9 +194,10 @@ async fn attempt(
             Err(error) => return Err(error.into()),
         }
     }
-    let connected = endpoint.connect(config.connect_timeout).await;
+    let counters = Some(&endpoint.revision().counters);
+    let connected = endpoint.connect(config.connect_timeout, counters).await;
     let mut upstream = connected.map_err(|error| {
-        endpoint.cool_down(config.cool_down);
+        endpoint.standing.cool_down(config.cool_down);
         Attempt::from(error)
     })?;
     if outgoing.asks_to_switch {
@@ -218,9 +233,10 @@ async fn attempt_shared(
     let progress = progress.as_deref();
     let mut is_repeated = false;
     for _ in 0..ASKED_AGAIN {
-        let lease = endpoint.lease(config.connect_timeout).await;
+        let counters = Some(&endpoint.revision().counters);
+        let lease = endpoint.lease(config.connect_timeout, counters).await;
         let lease = lease.map_err(|error| {
-            endpoint.cool_down(config.cool_down);
+            endpoint.standing.cool_down(config.cool_down);
             Attempt::from(error)
         })?;
         let request = outgoing.copy_for_http2(endpoint);

@@ -57,6 +57,15 @@
 //! - **Draining is exact.** Once an endpoint is drained, no request is in flight there, bodies
 //!   included, and none comes.
 //!
+//! # Which endpoint
+//!
+//! The endpoints of a revision take turns. One that did not accept a connection is passed over for
+//! [`Config::cool_down`]. [`HealthCheck`] asks each endpoint regularly whether it is well;
+//! [`OutlierDetection`] ejects those that fail one request after the other. Both are off by default.
+//! Who is unhealthy or ejected comes last, and is asked when no other accepts a request: when all of
+//! a revision are, all take turns. [`Proxy::endpoint_status`] and the metrics say what is thought of
+//! whom.
+//!
 //! # What clients see
 //!
 //! Bodies are streamed both ways. Headers that concern one connection end at the proxy; `Host`
@@ -133,6 +142,7 @@ mod exposition;
 mod failure;
 mod forward;
 mod headers;
+mod health;
 mod history;
 mod inbound;
 mod limits;
@@ -156,6 +166,7 @@ mod upload;
 
 pub use cohort::{cohort_hash, in_cohort};
 pub use config::{Config, Reuse};
+pub use health::{EndpointStatus, Health, HealthCheck, OutlierDetection};
 pub use limits::Limits;
 pub use network::Network;
 pub use rules::{Rules, Side};

@@ -18,6 +18,7 @@ use crate::config::Config;
 use crate::connection::serve_client;
 use crate::dial::Dialer;
 use crate::error::ProxyError;
+use crate::health::keep_checking;
 use crate::listener::{SURPLUS, accept, listen, turn_away};
 use crate::phase::{Phase, reached};
 use crate::rules::Rules;
@@ -251,6 +252,10 @@ impl Inner {
         }
         if let Some(tls) = &self.plane.tls {
             self.services.spawn(Arc::clone(tls).keep_fresh(phase()));
+        }
+        if let Some(check) = self.plane.config.health_check.clone() {
+            let plane = Arc::clone(&self.plane);
+            self.services.spawn(keep_checking(plane, check, phase()));
         }
         self.services.spawn(tidy(Arc::clone(&self.plane), phase()));
     }

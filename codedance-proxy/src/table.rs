@@ -11,6 +11,8 @@ use codedance_core::workload::Revision;
 use codedance_core::{Percent, Timestamp};
 use http::HeaderMap;
 use http::header::HeaderName;
+use tokio::sync::Notify;
+use tokio::sync::futures::Notified;
 use tokio::time::Instant;
 
 use crate::cohort::{KeySource, in_cohort};
@@ -18,6 +20,7 @@ use crate::config::Config;
 use crate::dial::Dialer;
 use crate::endpoint::{Endpoint, RevisionState};
 use crate::error::ProxyError;
+use crate::health::Rank;
 use crate::rules::{Rules, Side};
 
 /// The table in force, and the draft that the next one is made from.
@@ -28,6 +31,7 @@ use crate::rules::{Rules, Side};
 pub(crate) struct Routing {
     current: ArcSwap<Table>,
     draft: Mutex<Draft>,
+    changed: Notify,
     config: Config,
     bounds: Arc<[Duration]>,
     dialer: Arc<Dialer>,
@@ -88,6 +92,7 @@ impl Routing {
         Self {
             current: ArcSwap::from_pointee(draft.table()),
             draft: Mutex::new(draft),
+            changed: Notify::new(),
             config,
             bounds,
             dialer: Arc::new(dialer),
@@ -231,8 +236,14 @@ impl Routing {
         }
     }
 
+    /// Ends when a table comes into force after this call.
+    pub(crate) fn changed(&self) -> Notified<'_> {
+        self.changed.notified()
+    }
+
     fn publish(&self, draft: &Draft) {
         self.current.store(Arc::new(draft.table()));
+        self.changed.notify_waiters();
     }
 
     fn draft(&self) -> MutexGuard<'_, Draft> {
@@ -297,8 +308,8 @@ impl Table {
 }
 
 impl Route {
-    /// The endpoints in the order in which to try them: the one whose turn it is, then the others,
-    /// those that lately did not accept a connection last.
+    /// The endpoints in the order in which to try them: the one whose turn it is of those that are
+    /// thought best of, then the others by their rank.
     pub(crate) fn order(&self) -> impl Iterator<Item = &Arc<Endpoint>> {
         let count = self.endpoints.len();
         let turn = if count == 0 {
@@ -307,19 +318,42 @@ impl Route {
             self.revision.turn(count)
         };
         let from_turn = move || (turn..turn + count).map(move |place| place % count);
-        let first = from_turn()
-            .find(|place| !self.endpoints[*place].is_cooling())
-            .unwrap_or(turn);
+        let rank = move |place: usize| self.endpoints[place].standing.rank();
+        let is_ready = count > 0 && rank(turn) == Rank::Ready;
+        let first = if is_ready {
+            turn
+        } else {
+            self.one_of_the_best(turn)
+        };
         // Sorted only when the first has failed: that is rare, and allocates.
         let rest = std::iter::once_with(move || {
             let mut rest: Vec<_> = from_turn().filter(|place| *place != first).collect();
-            rest.sort_by_key(|place| self.endpoints[*place].is_cooling());
+            rest.sort_by_key(|place| rank(*place));
             rest
         });
         std::iter::once(first)
             .chain(rest.flatten())
             .take(count)
             .map(|place| &self.endpoints[place])
+    }
+
+    /// The endpoint whose turn it is, if none is thought better of, or else one of the best by
+    /// chance: whoever is next after one that is passed over would get its share as well.
+    fn one_of_the_best(&self, turn: usize) -> usize {
+        let ranks = || {
+            self.endpoints
+                .iter()
+                .map(|endpoint| endpoint.standing.rank())
+        };
+        let best = ranks().min();
+        let is_best = |place: &usize| ranks().nth(*place) == best;
+        if is_best(&turn) {
+            return turn;
+        }
+        let best_places = || (0..self.endpoints.len()).filter(is_best);
+        let chance = fastrand::usize(..best_places().count().max(1));
+        // A rank may have changed just now.
+        best_places().nth(chance).unwrap_or(turn)
     }
 }
 
@@ -340,7 +374,10 @@ fn key_source(key: &CohortKey) -> Result<KeySource, ProxyError> {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::health::Health;
 
     fn revision(name: &str) -> Revision {
         Revision::new(name).unwrap()
@@ -410,7 +447,7 @@ mod tests {
     }
 
     #[test]
-    fn endpoints_take_turns_and_cooling_ones_come_last() {
+    fn endpoints_take_turns_and_those_thought_badly_of_come_last() {
         let routing = routing();
         let addresses: Vec<SocketAddr> = (1..=3).map(|n| ([127, 0, 0, n], 80).into()).collect();
         for address in addresses.iter().chain(&addresses) {
@@ -423,10 +460,25 @@ mod tests {
         assert_eq!(firsts, addresses);
         assert_eq!(order().len(), 3);
 
-        route.endpoints[1].cool_down(Duration::from_secs(3_600));
+        let hour = Duration::from_secs(3_600);
+        let standing = |place: usize| &route.endpoints[place].standing;
+        standing(1).cool_down(hour);
         for _ in 0..6 {
             assert_eq!(order()[2], addresses[1]);
         }
+
+        standing(0).checked(false, Health::Unhealthy);
+        for _ in 0..6 {
+            assert_eq!(order(), [addresses[2], addresses[1], addresses[0]]);
+        }
+        standing(1).cool_down(Duration::ZERO);
+        let firsts: BTreeSet<_> = (0..200).map(|_| order()[0]).collect();
+        assert_eq!(firsts, addresses[1..].iter().copied().collect());
+
+        standing(1).eject(hour, hour);
+        standing(2).eject(hour, hour);
+        let firsts: BTreeSet<_> = (0..200).map(|_| order()[0]).collect();
+        assert_eq!(firsts, addresses.into_iter().collect(), "none is left");
     }
 
     #[tokio::test]

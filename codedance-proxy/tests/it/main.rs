@@ -4,6 +4,7 @@ mod conformance;
 mod counting;
 mod faults;
 mod forwarding;
+mod health;
 mod hostile;
 mod http2;
 mod limits;

@@ -1,5 +1,7 @@
 //! The counters as text, in the format that Prometheus reads.
 
+mod endpoints;
+
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 
@@ -28,7 +30,8 @@ pub(crate) fn render(routing: &Routing, config: &Config) -> String {
         &revisions,
         |route| f64::from(split.share_of(&route.revision.name).basis_points()) / 10_000.0,
         &config.latency_bounds,
-    );
+    )
+    .and_then(|()| endpoints::page(&mut text, &revisions, config));
     text
 }
 

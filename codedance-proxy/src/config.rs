@@ -9,6 +9,7 @@ use crate::error::ProxyError;
 use crate::health::{HealthCheck, OutlierDetection};
 use crate::limits::Limits;
 use crate::network::Network;
+use crate::retries::Retries;
 use crate::rules::Rules;
 use crate::tls::Tls;
 use crate::transport::Transport;
@@ -66,6 +67,8 @@ pub struct Config {
     /// When an endpoint that fails requests is passed over. Default `None`: only for
     /// [`Config::cool_down`], and only when it did not accept a connection.
     pub outlier_detection: Option<OutlierDetection>,
+    /// When another endpoint is tried.
+    pub retries: Retries,
     /// Which requests may go over a connection that was kept. Default [`Reuse::Repeatable`].
     pub reuse: Reuse,
     /// Whether whatever connects to this proxy is trustworthy and sets `X-Forwarded-*`: its
@@ -130,6 +133,7 @@ impl Config {
             cool_down: Duration::from_secs(1),
             health_check: None,
             outlier_detection: None,
+            retries: Retries::default(),
             reuse: Reuse::default(),
             trust_forwarded: false,
             trusted_proxies: Vec::new(),
@@ -227,6 +231,13 @@ impl Config {
         self
     }
 
+    /// Sets [`Config::retries`].
+    #[must_use]
+    pub fn with_retries(mut self, retries: Retries) -> Self {
+        self.retries = retries;
+        self
+    }
+
     /// Sets [`Config::reuse`].
     #[must_use]
     pub fn with_reuse(mut self, reuse: Reuse) -> Self {
@@ -317,6 +328,7 @@ impl Config {
         if let Some(detection) = &self.outlier_detection {
             detection.check()?;
         }
+        self.retries.check()?;
         self.limits.check()
     }
 }

@@ -19,6 +19,7 @@ use crate::health::Standing;
 use crate::history::History;
 use crate::multiplex::{Lease, Shared};
 use crate::pool::{Pool, Upstream};
+use crate::retries::Retries;
 use crate::stats::{Counters, Event};
 use crate::transport::HttpVersion;
 
@@ -30,6 +31,8 @@ pub(crate) struct RevisionState {
     pub(crate) history: History,
     in_flight: AtomicU64,
     turn: AtomicUsize,
+    /// Requests that were repeated and are not answered yet.
+    repeats: AtomicU64,
     ejecting: Mutex<()>,
 }
 
@@ -41,6 +44,7 @@ impl RevisionState {
             history: History::new(config.history),
             in_flight: AtomicU64::new(0),
             turn: AtomicUsize::new(0),
+            repeats: AtomicU64::new(0),
             ejecting: Mutex::new(()),
         }
     }
@@ -48,6 +52,18 @@ impl RevisionState {
     /// Requests being answered by this revision now, bodies included.
     pub(crate) fn in_flight(&self) -> u64 {
         self.in_flight.load(Ordering::Relaxed)
+    }
+
+    /// Allows a request to be repeated, if the budget does.
+    pub(crate) fn repeat(self: &Arc<Self>, retries: &Retries) -> Option<Repeat> {
+        let most = retries.most(self.in_flight());
+        let one_more = |repeats| (repeats < most).then_some(repeats + 1);
+        let counted = self
+            .repeats
+            .fetch_update(Ordering::Relaxed, Ordering::Relaxed, one_more);
+        counted.ok().map(|_| Repeat {
+            revision: Arc::clone(self),
+        })
     }
 
     /// Held while it is decided whether one more endpoint is ejected.
@@ -58,6 +74,18 @@ impl RevisionState {
     /// Whose turn it is of `count` endpoints.
     pub(crate) fn turn(&self, count: usize) -> usize {
         self.turn.fetch_add(1, Ordering::Relaxed) % count
+    }
+}
+
+/// A request that is being repeated; no longer when dropped.
+#[derive(Debug)]
+pub(crate) struct Repeat {
+    revision: Arc<RevisionState>,
+}
+
+impl Drop for Repeat {
+    fn drop(&mut self) {
+        self.revision.repeats.fetch_sub(1, Ordering::Relaxed);
     }
 }
 

@@ -22,6 +22,7 @@ use crate::health::{note_answer, note_failure};
 use crate::multiplex;
 use crate::pool::SendError;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
+use crate::retries::Retries;
 use crate::stats::Event;
 use crate::table::{Route, Routing};
 use crate::transport::HttpVersion;
@@ -118,6 +119,8 @@ async fn exchange(
 ) -> Result<(Exchange, Flight), Failure> {
     let detection = &config.outlier_detection;
     let mut failure = Failure::NoEndpoint;
+    let mut tried = 0;
+    let mut repeat = None;
     loop {
         let mut outdated = false;
         for endpoint in route.order() {
@@ -125,6 +128,13 @@ async fn exchange(
                 outdated = true;
                 continue;
             };
+            if tried > config.retries.attempts {
+                return Err(failure);
+            }
+            if tried > 0 {
+                endpoint.revision().counters.count(Event::Retried);
+            }
+            tried += 1;
             match attempt(config, endpoint, &mut outgoing).await {
                 Ok(exchange) => {
                     let status = exchange.0.status();
@@ -141,6 +151,21 @@ async fn exchange(
                     note_failure(detection, endpoint, &route.endpoints);
                     failure = reason;
                 }
+                Err(Attempt::Unanswered) => {
+                    note_failure(detection, endpoint, &route.endpoints);
+                    failure = Failure::Lost;
+                    if !outgoing.survives(&config.retries) {
+                        return Err(failure);
+                    }
+                    // One permit does for all repeats of one request: they follow each other.
+                    if repeat.is_none() {
+                        repeat = route.revision.repeat(&config.retries);
+                    }
+                    if repeat.is_none() {
+                        route.revision.counters.count(Event::RetryDenied);
+                        return Err(failure);
+                    }
+                }
             }
         }
         // Endpoints that were taken out since the table was loaded may have successors.
@@ -155,12 +180,14 @@ async fn exchange(
 enum Attempt {
     /// It cannot have read anything of the request: another one may be tried.
     NotAccepted(Failure),
+    /// It may have read all of it, and began no answer.
+    Unanswered,
     Failed(Failure),
 }
 
 /// Sends the request to one endpoint and waits for the head of the answer.
 ///
-/// What an endpoint may have read is not sent again, with one exception: a request that can be
+/// What an endpoint may have read is not sent to it again, with one exception: a request that can be
 /// repeated, over a connection that was kept, is repeated once over a new one.
 async fn attempt(
     config: &Config,
@@ -203,7 +230,11 @@ async fn attempt(
     if outgoing.asks_to_switch {
         upstream.offer_tunnel();
     }
-    let request = outgoing.take();
+    let request = if outgoing.survives(&config.retries) {
+        outgoing.copy_or_take()
+    } else {
+        outgoing.take()
+    };
     match upstream
         .send(request, progress, config.answer_timeout)
         .await
@@ -273,7 +304,7 @@ impl From<SendError> for Attempt {
     fn from(error: SendError) -> Self {
         match error {
             SendError::Unsent(_) => Self::NotAccepted(Failure::Unreachable),
-            SendError::Unseen | SendError::Lost | SendError::Reset => Self::Failed(Failure::Lost),
+            SendError::Unseen | SendError::Lost | SendError::Reset => Self::Unanswered,
             SendError::TimedOut => Self::Failed(Failure::TimedOut),
             SendError::TooLarge => Self::Failed(Failure::TooLarge),
             SendError::ClientFailed => Self::Failed(Failure::Client),
@@ -321,6 +352,11 @@ impl Outgoing {
         copy.headers_mut().clone_from(self.request.headers());
         multiplex::settle_head(&mut copy, endpoint.scheme(), endpoint.address)?;
         Ok(copy)
+    }
+
+    /// Whether it is to be sent to another endpoint after this one may have read it.
+    const fn survives(&self, retries: &Retries) -> bool {
+        retries.unanswered && self.repeatable && !self.asks_to_switch
     }
 
     fn copy_or_take(&mut self) -> Request<Upload> {

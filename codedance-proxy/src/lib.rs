@@ -52,8 +52,9 @@
 //! - **Kept connections lose nothing.** A server may close an idle connection just when a request is
 //!   sent over it. Requests that may be repeated are then repeated, all others never travel over a
 //!   connection that was kept; see [`Reuse`].
-//! - **Nothing is sent twice that may not be.** Another endpoint of the revision is tried only as
-//!   long as none can have read the request, or each of them says that it has not looked at it.
+//! - **Nothing is sent twice that may not be.** Another endpoint of the revision is tried as long as
+//!   none can have read the request, or each of them says that it has not looked at it. Beyond that,
+//!   only what can be repeated is, and only where you ask for it; see [`Retries`].
 //! - **Draining is exact.** Once an endpoint is drained, no request is in flight there, bodies
 //!   included, and none comes.
 //!
@@ -153,6 +154,7 @@ mod phase;
 mod pool;
 mod refusal;
 mod replay;
+mod retries;
 mod router;
 mod rules;
 mod server;
@@ -169,6 +171,7 @@ pub use config::{Config, Reuse};
 pub use health::{EndpointStatus, Health, HealthCheck, OutlierDetection};
 pub use limits::Limits;
 pub use network::Network;
+pub use retries::Retries;
 pub use rules::{Rules, Side};
 pub use server::Proxy;
 pub use stats::Totals;

@@ -27,6 +27,12 @@ pub struct Totals {
     /// Requests sent a second time, since the kept connection they were first sent over turned out
     /// to be closed, or since the endpoint said that it had not looked at them. No client notices.
     pub resent: u64,
+    /// Times that a request went on to another endpoint, since the one before did not accept or
+    /// answer it; see [`Retries`](crate::Retries).
+    pub retried: u64,
+    /// Requests that were not repeated, although they could have been, since the budget of
+    /// [`Retries`](crate::Retries) was spent.
+    pub retries_denied: u64,
     /// Connections that an endpoint did not accept; another endpoint was tried where there was one.
     pub refused_connections: u64,
     /// Connections that an endpoint accepted, but on which TLS was not agreed: its certificate is not
@@ -57,6 +63,8 @@ impl Totals {
             cut_short: self.cut_short - earlier.cut_short,
             client_aborts: self.client_aborts - earlier.client_aborts,
             resent: self.resent - earlier.resent,
+            retried: self.retried - earlier.retried,
+            retries_denied: self.retries_denied - earlier.retries_denied,
             refused_connections: self.refused_connections - earlier.refused_connections,
             failed_handshakes: self.failed_handshakes - earlier.failed_handshakes,
             latency_buckets: self
@@ -77,6 +85,8 @@ pub(crate) enum Event {
     CutShort,
     ClientAbort,
     Resent,
+    Retried,
+    RetryDenied,
     RefusedConnection,
     FailedHandshake,
 }
@@ -96,7 +106,7 @@ pub(crate) struct Counters {
 #[repr(align(128))]
 struct Shard {
     answers: [AtomicU64; 5],
-    events: [AtomicU64; 6],
+    events: [AtomicU64; 8],
     latency_nanos: AtomicU64,
     latency_buckets: Box<[AtomicU64]>,
 }
@@ -145,6 +155,8 @@ impl Counters {
             totals.cut_short += event(Event::CutShort);
             totals.client_aborts += event(Event::ClientAbort);
             totals.resent += event(Event::Resent);
+            totals.retried += event(Event::Retried);
+            totals.retries_denied += event(Event::RetryDenied);
             totals.refused_connections += event(Event::RefusedConnection);
             totals.failed_handshakes += event(Event::FailedHandshake);
             totals.latency_sum += Duration::from_nanos(shard.latency_nanos.load(Relaxed));

@@ -117,6 +117,18 @@ fn page(
         &|totals, _| totals.resent as f64,
     )?;
     single(
+        "codedance_proxy_retried_total",
+        "counter",
+        "Times that a request went on to another endpoint.",
+        &|totals, _| totals.retried as f64,
+    )?;
+    single(
+        "codedance_proxy_retries_denied_total",
+        "counter",
+        "Requests that were not repeated since the budget was spent.",
+        &|totals, _| totals.retries_denied as f64,
+    )?;
+    single(
         "codedance_proxy_refused_connections_total",
         "counter",
         "Connections that an endpoint did not accept.",

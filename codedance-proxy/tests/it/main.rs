@@ -9,6 +9,7 @@ mod hostile;
 mod http2;
 mod limits;
 mod moving;
+mod retries;
 mod rules;
 mod support;
 mod tls;

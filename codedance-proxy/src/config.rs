@@ -8,6 +8,7 @@ use codedance_core::workload::Revision;
 use crate::error::ProxyError;
 use crate::health::{HealthCheck, OutlierDetection};
 use crate::limits::Limits;
+use crate::mirror::Mirror;
 use crate::network::Network;
 use crate::retries::Retries;
 use crate::rules::Rules;
@@ -82,6 +83,9 @@ pub struct Config {
     /// Who gets which side of a split whatever its weight. Default none. They can be changed with
     /// [`Proxy::set_rules`](crate::Proxy::set_rules).
     pub rules: Rules,
+    /// Who gets copies of requests. Default `None`: nobody. It can be changed with
+    /// [`Proxy::set_mirror`](crate::Proxy::set_mirror).
+    pub mirror: Option<Mirror>,
     /// How much clients may send, and how many of them there may be at once.
     pub limits: Limits,
     /// The upper bounds of the latency histogram's buckets in seconds: finite, positive, ascending,
@@ -138,6 +142,7 @@ impl Config {
             trust_forwarded: false,
             trusted_proxies: Vec::new(),
             rules: Rules::new(),
+            mirror: None,
             limits: Limits::default(),
             latency_bounds: vec![
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -266,6 +271,13 @@ impl Config {
         self
     }
 
+    /// Sets [`Config::mirror`].
+    #[must_use]
+    pub fn with_mirror(mut self, mirror: Mirror) -> Self {
+        self.mirror = Some(mirror);
+        self
+    }
+
     /// Sets [`Config::limits`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -327,6 +339,9 @@ impl Config {
         }
         if let Some(detection) = &self.outlier_detection {
             detection.check()?;
+        }
+        if let Some(mirror) = &self.mirror {
+            mirror.check()?;
         }
         self.retries.check()?;
         self.limits.check()

@@ -17,6 +17,7 @@ use crate::config::Config;
 use crate::dial::{DialError, Dialer, Stream};
 use crate::health::Standing;
 use crate::history::History;
+use crate::mirror::MirrorCounters;
 use crate::multiplex::{Lease, Shared};
 use crate::pool::{Pool, Upstream};
 use crate::retries::Retries;
@@ -29,6 +30,7 @@ pub(crate) struct RevisionState {
     pub(crate) name: Revision,
     pub(crate) counters: Counters,
     pub(crate) history: History,
+    pub(crate) mirrored: MirrorCounters,
     in_flight: AtomicU64,
     turn: AtomicUsize,
     /// Requests that were repeated and are not answered yet.
@@ -40,7 +42,8 @@ impl RevisionState {
     pub(crate) fn new(name: Revision, config: &Config, bounds: Arc<[Duration]>) -> Self {
         Self {
             name,
-            counters: Counters::new(bounds),
+            counters: Counters::new(Arc::clone(&bounds)),
+            mirrored: MirrorCounters::new(bounds),
             history: History::new(config.history),
             in_flight: AtomicU64::new(0),
             turn: AtomicUsize::new(0),

@@ -11,23 +11,20 @@ use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
 use crate::answer::{Answer, Relay};
+use crate::attempt::{Attempt, Exchange, attempt};
 use crate::carrier::Carrier;
 use crate::client::Client;
-use crate::config::{Config, Reuse};
-use crate::dial::DialError;
-use crate::endpoint::{Endpoint, Flight, RevisionState};
+use crate::config::Config;
+use crate::endpoint::{Flight, RevisionState};
 use crate::failure::Failure;
 use crate::headers;
 use crate::health::{note_answer, note_failure};
-use crate::multiplex;
-use crate::pool::SendError;
+use crate::outgoing::Outgoing;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
-use crate::retries::Retries;
 use crate::stats::Event;
-use crate::table::{Route, Routing};
-use crate::transport::HttpVersion;
+use crate::table::{Chosen, Route, Routing};
 use crate::tunnel::Tunnel;
-use crate::upload::{Progress, Upload};
+use crate::upload::Upload;
 
 /// Answers one request of a client: with what an endpoint of the chosen revision answers, or with a
 /// few words of the proxy's own.
@@ -42,20 +39,23 @@ pub(crate) async fn forward(
     }
     let begun = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let route = routing.choose(&parts.headers, client.address(&parts.headers));
+    let Chosen { route, mirror } = routing.choose(&parts.headers, client.address(&parts.headers));
     if let Err(refusal) = headers::to_endpoint(&mut parts, client) {
         return Answer::text(refusal.status, refusal.text);
     }
     // Extensions are hyper's own, and would be copied with every attempt.
     let offer = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
-    let upload = Upload::new(body, config.limits.body_bytes);
+    let mut upload = Upload::new(body, config.limits.body_bytes);
     let offer = offer.filter(|_| parts.headers.contains_key(UPGRADE));
     if offer.is_some() && upload.progress().is_some() {
         let text = "a request that asks for another protocol cannot have a body";
         return Answer::refuse(Refusal::bad_request(text));
     }
     headers::frame(&mut parts, &upload);
+    if let Some(mirror) = mirror.filter(|_| offer.is_none()) {
+        mirror.copy(&parts, &mut upload);
+    }
     let outgoing = Outgoing::new(Request::from_parts(parts, upload), offer.is_some());
 
     let pending = Pending::new(Arc::clone(&route.revision));
@@ -108,8 +108,6 @@ fn switch_protocol(
     Response::from_parts(parts, Answer::Text(None))
 }
 
-type Exchange = (Response<Incoming>, Carrier);
-
 /// Tries the endpoints in turn until one accepts the request, and waits for its answer.
 async fn exchange(
     routing: &Routing,
@@ -135,7 +133,8 @@ async fn exchange(
                 endpoint.revision().counters.count(Event::Retried);
             }
             tried += 1;
-            match attempt(config, endpoint, &mut outgoing).await {
+            let counters = &route.revision.counters;
+            match attempt(config, endpoint, counters, &mut outgoing).await {
                 Ok(exchange) => {
                     let status = exchange.0.status();
                     note_answer(detection, endpoint, &route.endpoints, status);
@@ -173,205 +172,6 @@ async fn exchange(
             Some(renewed) if outdated => route = renewed,
             _ => return Err(failure),
         }
-    }
-}
-
-/// Why an endpoint gave no answer.
-enum Attempt {
-    /// It cannot have read anything of the request: another one may be tried.
-    NotAccepted(Failure),
-    /// It may have read all of it, and began no answer.
-    Unanswered,
-    Failed(Failure),
-}
-
-/// Sends the request to one endpoint and waits for the head of the answer.
-///
-/// What an endpoint may have read is not sent to it again, with one exception: a request that can be
-/// repeated, over a connection that was kept, is repeated once over a new one.
-async fn attempt(
-    config: &Config,
-    endpoint: &Endpoint,
-    outgoing: &mut Outgoing,
-) -> Result<Exchange, Attempt> {
-    let progress = outgoing.progress.clone();
-    let progress = progress.as_deref();
-    if endpoint.version() == HttpVersion::Http2 {
-        // Apart, because it would make the tasks of all other requests larger.
-        return Box::pin(attempt_shared(config, endpoint, outgoing)).await;
-    }
-    headers::default_host(&mut outgoing.request, endpoint.address);
-    // A switch of protocols ends the life of its connection, and gets one of its own.
-    let reuse = outgoing.repeatable || config.reuse == Reuse::Always;
-    while reuse && !outgoing.asks_to_switch {
-        let Some(mut upstream) = endpoint.pool.take() else {
-            break;
-        };
-        let request = outgoing.copy_or_take();
-        match upstream
-            .send(request, progress, config.answer_timeout)
-            .await
-        {
-            Ok(response) => return outgoing.checked(response, Carrier::Own(upstream)),
-            Err(SendError::Unsent(request)) => outgoing.request = *request,
-            Err(SendError::Lost) if outgoing.repeatable => {
-                endpoint.revision().counters.count(Event::Resent);
-                break;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    let counters = Some(&endpoint.revision().counters);
-    let connected = endpoint.connect(config.connect_timeout, counters).await;
-    let mut upstream = connected.map_err(|error| {
-        endpoint.standing.cool_down(config.cool_down);
-        Attempt::from(error)
-    })?;
-    if outgoing.asks_to_switch {
-        upstream.offer_tunnel();
-    }
-    let request = if outgoing.survives(&config.retries) {
-        outgoing.copy_or_take()
-    } else {
-        outgoing.take()
-    };
-    match upstream
-        .send(request, progress, config.answer_timeout)
-        .await
-    {
-        Ok(response) => outgoing.checked(response, Carrier::Own(upstream)),
-        Err(SendError::Unsent(request)) => {
-            outgoing.request = *request;
-            Err(Attempt::NotAccepted(Failure::Unreachable))
-        }
-        Err(error) => Err(error.into()),
-    }
-}
-
-/// How often one endpoint is asked that says that it has not looked at the request.
-const ASKED_AGAIN: usize = 3;
-
-/// Sends the request to an endpoint of HTTP/2 and waits for the head of the answer.
-///
-/// It is sent again if the endpoint says that it has not looked at it, and once if it can be repeated
-/// and went over a connection that was kept and broke.
-async fn attempt_shared(
-    config: &Config,
-    endpoint: &Endpoint,
-    outgoing: &mut Outgoing,
-) -> Result<Exchange, Attempt> {
-    let progress = outgoing.progress.clone();
-    let progress = progress.as_deref();
-    let mut is_repeated = false;
-    for _ in 0..ASKED_AGAIN {
-        let counters = Some(&endpoint.revision().counters);
-        let lease = endpoint.lease(config.connect_timeout, counters).await;
-        let lease = lease.map_err(|error| {
-            endpoint.standing.cool_down(config.cool_down);
-            Attempt::from(error)
-        })?;
-        let request = outgoing.copy_for_http2(endpoint);
-        let request = request.map_err(|refusal| Attempt::Failed(Failure::Malformed(refusal)))?;
-        match lease.send(request, progress, config.answer_timeout).await {
-            Ok(response) => {
-                outgoing.request.body().forget();
-                return outgoing.checked(response, Carrier::Shared(lease));
-            }
-            Err(SendError::Unsent(_)) => {}
-            Err(SendError::Unseen) if outgoing.request.body().is_whole() => {
-                endpoint.revision().counters.count(Event::Resent);
-            }
-            Err(SendError::Lost) if outgoing.repeatable && !lease.is_fresh() && !is_repeated => {
-                endpoint.revision().counters.count(Event::Resent);
-                is_repeated = true;
-            }
-            Err(error) => return Err(error.into()),
-        }
-    }
-    Err(Attempt::NotAccepted(Failure::Refused))
-}
-
-impl From<DialError> for Attempt {
-    fn from(error: DialError) -> Self {
-        Self::NotAccepted(match error {
-            DialError::NotAccepted(_) => Failure::Unreachable,
-            DialError::NotTrusted(_, reason) => Failure::NotTrusted(reason),
-        })
-    }
-}
-
-impl From<SendError> for Attempt {
-    fn from(error: SendError) -> Self {
-        match error {
-            SendError::Unsent(_) => Self::NotAccepted(Failure::Unreachable),
-            SendError::Unseen | SendError::Lost | SendError::Reset => Self::Unanswered,
-            SendError::TimedOut => Self::Failed(Failure::TimedOut),
-            SendError::TooLarge => Self::Failed(Failure::TooLarge),
-            SendError::ClientFailed => Self::Failed(Failure::Client),
-        }
-    }
-}
-
-/// A request that is to be sent, perhaps more than once.
-struct Outgoing {
-    /// An empty request while one that cannot be repeated is on its way.
-    request: Request<Upload>,
-    progress: Option<Arc<Progress>>,
-    /// Whether sending it twice is the same as sending it once.
-    repeatable: bool,
-    /// Whether it asks for another protocol.
-    asks_to_switch: bool,
-}
-
-impl Outgoing {
-    fn new(request: Request<Upload>, asks_to_switch: bool) -> Self {
-        let progress = request.body().progress();
-        Self {
-            repeatable: progress.is_none() && request.method().is_idempotent(),
-            request,
-            progress,
-            asks_to_switch,
-        }
-    }
-
-    /// Whether the answer can be one to this request.
-    fn checked(&self, response: Response<Incoming>, carrier: Carrier) -> Result<Exchange, Attempt> {
-        let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
-        if switches && !self.asks_to_switch {
-            // Nobody asked for it: what follows is not HTTP.
-            return Err(Attempt::Failed(Failure::Lost));
-        }
-        Ok((response, carrier))
-    }
-
-    /// What is sent over a connection of HTTP/2, once.
-    fn copy_for_http2(&mut self, endpoint: &Endpoint) -> Result<Request<Upload>, Refusal> {
-        let mut copy = Request::new(self.request.body_mut().for_attempt());
-        copy.method_mut().clone_from(self.request.method());
-        copy.uri_mut().clone_from(self.request.uri());
-        copy.headers_mut().clone_from(self.request.headers());
-        multiplex::settle_head(&mut copy, endpoint.scheme(), endpoint.address)?;
-        Ok(copy)
-    }
-
-    /// Whether it is to be sent to another endpoint after this one may have read it.
-    const fn survives(&self, retries: &Retries) -> bool {
-        retries.unanswered && self.repeatable && !self.asks_to_switch
-    }
-
-    fn copy_or_take(&mut self) -> Request<Upload> {
-        if !self.repeatable {
-            return self.take();
-        }
-        let mut copy = Request::new(Upload::Empty);
-        copy.method_mut().clone_from(self.request.method());
-        copy.uri_mut().clone_from(self.request.uri());
-        copy.headers_mut().clone_from(self.request.headers());
-        copy
-    }
-
-    fn take(&mut self) -> Request<Upload> {
-        std::mem::replace(&mut self.request, Request::new(Upload::Empty))
     }
 }
 

@@ -15,6 +15,8 @@ use crate::refusal::Refusal;
 use crate::upload::Upload;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
+/// Marks copies of requests; see [`Mirror`](crate::Mirror).
+pub(crate) const X_CODEDANCE_MIRRORED: HeaderName = HeaderName::from_static("x-codedance-mirrored");
 const X_FORWARDED_HOST: HeaderName = HeaderName::from_static("x-forwarded-host");
 const X_FORWARDED_PROTO: HeaderName = HeaderName::from_static("x-forwarded-proto");
 
@@ -44,6 +46,8 @@ pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result
     strip_hop_by_hop(&mut parts.headers);
     // Asking for the body has answered `100 Continue` already.
     parts.headers.remove(EXPECT);
+    // Ours to say: an endpoint may leave undone what it believes to be a copy.
+    parts.headers.remove(X_CODEDANCE_MIRRORED);
     settle_host(parts)?;
     forwarded(&mut parts.headers, client);
     parts.version = Version::HTTP_11;

@@ -67,11 +67,17 @@
 //! a revision are, all take turns. [`Proxy::endpoint_status`] and the metrics say what is thought of
 //! whom.
 //!
+//! # Mirroring
+//!
+//! A [`Mirror`] sends copies of a share of the requests to another revision, or to any group of
+//! endpoints under a name of its own. Users neither wait for the copies nor see what becomes of them;
+//! they are counted on their own.
+//!
 //! # What clients see
 //!
 //! Bodies are streamed both ways. Headers that concern one connection end at the proxy; `Host`
-//! stays; `X-Forwarded-For` is appended to; `X-Forwarded-Proto` and `-Host` are set. Of the proxy's
-//! own come, as one line of plain text:
+//! stays; `X-Codedance-Mirrored` is removed; `X-Forwarded-For` is appended to; `X-Forwarded-Proto`
+//! and `-Host` are set. Of the proxy's own come, as one line of plain text:
 //!
 //! | status | because |
 //! |---|---|
@@ -131,6 +137,7 @@
 
 mod admin;
 mod answer;
+mod attempt;
 mod carrier;
 mod client;
 mod cohort;
@@ -148,8 +155,10 @@ mod history;
 mod inbound;
 mod limits;
 mod listener;
+mod mirror;
 mod multiplex;
 mod network;
+mod outgoing;
 mod phase;
 mod pool;
 mod refusal;
@@ -170,6 +179,7 @@ pub use cohort::{cohort_hash, in_cohort};
 pub use config::{Config, Reuse};
 pub use health::{EndpointStatus, Health, HealthCheck, OutlierDetection};
 pub use limits::Limits;
+pub use mirror::{Mirror, MirrorTotals};
 pub use network::Network;
 pub use retries::Retries;
 pub use rules::{Rules, Side};

@@ -11,11 +11,10 @@ use crate::error::ProxyError;
 ///   endpoint, however many [`attempts`](Self::attempts) allow: it costs the revision nothing.
 /// - **A kept connection turned out to be closed.** A request that can be repeated is repeated once,
 ///   over a new connection; others never meet one, unless [`Reuse`](crate::Reuse) says so.
-/// - **It may have been read**: a new connection, or in HTTP/2 its stream, broke before the head of the
-///   answer was complete. A
-///   request that can be repeated goes to another endpoint if [`unanswered`](Self::unanswered) is
-///   set, as long as the budget lasts. It is off by default, because a request that brings down one
-///   endpoint would bring down the next.
+/// - **It may have been read**: a new connection, or in HTTP/2 its stream, broke before the head of
+///   the answer was complete. A request that can be repeated goes to another endpoint if
+///   [`unanswered`](Self::unanswered) is set, as long as the budget lasts. It is off by default,
+///   because a request that brings down one endpoint would bring down the next.
 /// - **In all other cases nothing is sent twice**: not after a time-out, which says that the endpoint
 ///   is busy, not after an answer has begun, and never a request that cannot be repeated.
 ///

@@ -187,6 +187,7 @@ impl Proxy {
             }
             serving
         });
+        self.routing().mirror_tasks.stop();
         inner.connections.close();
         inner.services.close();
         let cut = match timeout(within, inner.connections.wait()).await {
@@ -199,6 +200,7 @@ impl Proxy {
         inner.phase.send_replace(Phase::Over);
         inner.connections.wait().await;
         inner.services.wait().await;
+        self.routing().mirror_tasks.ended().await;
         cut
     }
 
@@ -213,6 +215,7 @@ impl Proxy {
 
 impl Drop for Inner {
     fn drop(&mut self) {
+        self.plane.routing.mirror_tasks.stop();
         self.phase.send_replace(Phase::Over);
     }
 }

@@ -21,6 +21,7 @@ use crate::dial::Dialer;
 use crate::endpoint::{Endpoint, RevisionState};
 use crate::error::ProxyError;
 use crate::health::Rank;
+use crate::mirror::{Mirror, MirrorTarget, MirrorTasks, Mirroring};
 use crate::rules::{Rules, Side};
 
 /// The table in force, and the draft that the next one is made from.
@@ -32,6 +33,7 @@ pub(crate) struct Routing {
     current: ArcSwap<Table>,
     draft: Mutex<Draft>,
     changed: Notify,
+    pub(crate) mirror_tasks: MirrorTasks,
     config: Config,
     bounds: Arc<[Duration]>,
     dialer: Arc<Dialer>,
@@ -45,7 +47,15 @@ pub(crate) struct Table {
     canary: Option<(Arc<Route>, Percent)>,
     key: Option<KeySource>,
     rules: Arc<Rules>,
+    mirror: Option<Arc<MirrorTarget>>,
     routes: BTreeMap<Revision, Arc<Route>>,
+}
+
+/// Who answers a request, and who gets a copy of it.
+#[derive(Debug)]
+pub(crate) struct Chosen {
+    pub(crate) route: Arc<Route>,
+    pub(crate) mirror: Option<Arc<MirrorTarget>>,
 }
 
 /// A revision and the endpoints that serve it.
@@ -60,6 +70,7 @@ struct Draft {
     split: Split,
     key: Option<KeySource>,
     rules: Arc<Rules>,
+    mirror: Option<Arc<Mirroring>>,
     groups: BTreeMap<Revision, Group>,
     /// Those of revisions that are spoken to in a way of their own.
     dialers: BTreeMap<Revision, Arc<Dialer>>,
@@ -85,11 +96,19 @@ impl Routing {
             split: Split::all(config.stable.clone()),
             key: None,
             rules: Arc::new(config.rules.clone()),
+            mirror: None,
             groups: BTreeMap::new(),
             dialers: BTreeMap::new(),
         };
         draft.group(&config.stable, &config, &bounds);
+        let mirror_tasks = MirrorTasks::default();
+        if let Some(mirror) = config.mirror.clone() {
+            draft.group(&mirror.to, &config, &bounds);
+            let mirroring = Mirroring::new(mirror, config.clone(), mirror_tasks.clone());
+            draft.mirror = Some(Arc::new(mirroring));
+        }
         Self {
+            mirror_tasks,
             current: ArcSwap::from_pointee(draft.table()),
             draft: Mutex::new(draft),
             changed: Notify::new(),
@@ -100,8 +119,15 @@ impl Routing {
     }
 
     /// Who answers a request with these headers from this client.
-    pub(crate) fn choose(&self, headers: &HeaderMap, address: &[u8]) -> Arc<Route> {
-        Arc::clone(self.current.load().choose(headers, address))
+    pub(crate) fn choose(&self, headers: &HeaderMap, address: &[u8]) -> Chosen {
+        let table = self.current.load();
+        let route = Arc::clone(table.choose(headers, address));
+        let mirror = table.mirror.as_ref();
+        let mirror = mirror.filter(|mirror| mirror.draws(&route.revision.name));
+        Chosen {
+            mirror: mirror.cloned(),
+            route,
+        }
     }
 
     pub(crate) fn split(&self) -> Split {
@@ -141,6 +167,23 @@ impl Routing {
     pub(crate) fn set_dialer(&self, revision: &Revision, dialer: Dialer) {
         let dialer = Arc::new(dialer);
         self.draft().dialers.insert(revision.clone(), dialer);
+    }
+
+    /// Puts the mirror in force for the next request.
+    pub(crate) fn set_mirror(&self, mirror: Option<Mirror>) -> Result<(), ProxyError> {
+        let mut draft = self.draft();
+        draft.mirror = match mirror {
+            None => None,
+            Some(mirror) => {
+                mirror.check()?;
+                draft.group(&mirror.to, &self.config, &self.bounds);
+                let tasks = self.mirror_tasks.clone();
+                let mirroring = Mirroring::new(mirror, self.config.clone(), tasks);
+                Some(Arc::new(mirroring))
+            }
+        };
+        self.publish(&draft);
+        Ok(())
     }
 
     /// Puts an endpoint in rotation, if it is not there already.
@@ -212,6 +255,7 @@ impl Routing {
         let count = draft.groups.len();
         let Draft {
             split,
+            mirror,
             groups,
             dialers,
             ..
@@ -221,7 +265,8 @@ impl Routing {
                 || split
                     .canary
                     .as_ref()
-                    .is_some_and(|c| c.revision == *revision);
+                    .is_some_and(|c| c.revision == *revision)
+                || mirror.as_ref().is_some_and(|m| m.revision() == revision);
             let served = !group.endpoints.is_empty() || group.revision.in_flight() > 0;
             let remembered = group.revision.history.last_change();
             let recent = remembered.is_some_and(|at| now.since(at) < self.config.history);
@@ -274,11 +319,16 @@ impl Draft {
             .collect();
         let canary = self.split.canary.as_ref();
         Table {
-            // Every revision of the split has a group: `apply` sees to it, and `tidy` leaves it.
+            // Every revision of the split and the mirror has a group: whoever sets them sees to it, and
+            // `tidy` leaves it.
             stable: Arc::clone(&routes[&self.split.stable]),
             canary: canary.map(|c| (Arc::clone(&routes[&c.revision]), c.weight)),
             key: self.key.clone(),
             rules: Arc::clone(&self.rules),
+            mirror: self.mirror.as_ref().map(|mirroring| {
+                let route = Arc::clone(&routes[mirroring.revision()]);
+                Arc::new(MirrorTarget::new(Arc::clone(mirroring), route))
+            }),
             split: self.split.clone(),
             routes,
         }
@@ -396,7 +446,7 @@ mod tests {
 
     fn canaries(routing: &Routing, requests: u32) -> f64 {
         let headers = HeaderMap::new();
-        let canary = |_: &u32| routing.choose(&headers, b"").revision.name.as_str() == "v2";
+        let canary = |_: &u32| routing.choose(&headers, b"").route.revision.name.as_str() == "v2";
         f64::from((0..requests).filter(canary).count() as u32)
     }
 

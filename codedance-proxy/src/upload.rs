@@ -11,6 +11,7 @@ use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use tokio::time::Instant;
 
+use crate::mirror::Copying;
 use crate::replay::Replay;
 
 /// A request's body, passed on as it comes.
@@ -18,12 +19,16 @@ use crate::replay::Replay;
 pub(crate) enum Upload {
     /// Nothing: the request can be sent again.
     Empty,
+    /// What has come in whole; nothing once it has been taken.
+    Whole(Bytes),
     /// What the client sends.
     Stream {
         body: Incoming,
         /// So many bytes may still come.
         most: u64,
         progress: Arc<Progress>,
+        /// Copied while it passes.
+        copy: Option<Box<Copying>>,
     },
     /// What the client sends, of which the beginning can be sent again.
     Kept(Replay<Self>),
@@ -98,14 +103,44 @@ impl Upload {
                 body,
                 most: most.unwrap_or(u64::MAX),
                 progress: Arc::new(Progress::new()),
+                copy: None,
             }
         }
     }
 
-    /// How far it has come; `None` when there is nothing to send.
+    /// A body that is all there.
+    pub(crate) fn whole(body: Bytes) -> Self {
+        if body.is_empty() {
+            Self::Empty
+        } else {
+            Self::Whole(body)
+        }
+    }
+
+    /// The same body once more, if it can be had.
+    pub(crate) fn again(&self) -> Option<Self> {
+        match self {
+            Self::Empty => Some(Self::Empty),
+            Self::Whole(body) => Some(Self::Whole(body.clone())),
+            Self::Stream { .. } | Self::Kept(_) => None,
+        }
+    }
+
+    /// Has the body copied while it passes. Gives it back when there is nothing to copy.
+    pub(crate) fn copy_to(&mut self, copying: Box<Copying>) -> Option<Box<Copying>> {
+        match self {
+            Self::Empty | Self::Whole(_) | Self::Kept(_) => Some(copying),
+            Self::Stream { copy, .. } => {
+                *copy = Some(copying);
+                None
+            }
+        }
+    }
+
+    /// How far it has come; `None` when there is nothing to wait for.
     pub(crate) fn progress(&self) -> Option<Arc<Progress>> {
         match self {
-            Self::Empty => None,
+            Self::Empty | Self::Whole(_) => None,
             Self::Stream { progress, .. } => Some(Arc::clone(progress)),
             Self::Kept(replay) => replay.inspect(Self::progress),
         }
@@ -119,14 +154,15 @@ impl Upload {
         };
         match self {
             Self::Kept(replay) => Self::Kept(replay.again()),
-            _ => Self::Empty,
+            Self::Whole(body) => Self::Whole(body.clone()),
+            Self::Empty | Self::Stream { .. } => Self::Empty,
         }
     }
 
     /// Whether there is nothing of it that could not be sent again.
     pub(crate) fn is_whole(&self) -> bool {
         match self {
-            Self::Empty => true,
+            Self::Empty | Self::Whole(_) => true,
             Self::Stream { .. } => false,
             Self::Kept(replay) => replay.is_whole(),
         }
@@ -148,20 +184,25 @@ impl Body for Upload {
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, Self::Error>>> {
-        let (body, most, progress) = match self.get_mut() {
+        let (body, most, progress, copy) = match self.get_mut() {
             Self::Empty => return Poll::Ready(None),
+            Self::Whole(body) if body.is_empty() => return Poll::Ready(None),
+            Self::Whole(body) => {
+                return Poll::Ready(Some(Ok(Frame::data(std::mem::take(body)))));
+            }
             Self::Kept(replay) => return Pin::new(replay).poll_frame(cx),
             Self::Stream {
                 body,
                 most,
                 progress,
-            } => (body, most, progress),
+                copy,
+            } => (body, most, progress, copy),
         };
         // Asked for more, so what there was has been taken: now the client has to send.
         if progress.state.load(Relaxed) == TO_BE_TAKEN {
             progress.set(TO_BE_SENT);
         }
-        let frame = ready!(Pin::new(body).poll_frame(cx));
+        let frame = ready!(Pin::new(&mut *body).poll_frame(cx));
         if let Some(Ok(part)) = &frame
             && let Some(data) = part.data_ref()
         {
@@ -170,6 +211,9 @@ impl Body for Upload {
                 return Poll::Ready(Some(Err("the body is too large".into())));
             };
             *most = rest;
+        }
+        if copy.is_some() {
+            pass_on(copy, &frame, body.is_end_stream());
         }
         progress.set(match &frame {
             Some(Err(_)) => FAILED,
@@ -181,6 +225,7 @@ impl Body for Upload {
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Empty => true,
+            Self::Whole(body) => body.is_empty(),
             Self::Stream { body, .. } => body.is_end_stream(),
             Self::Kept(replay) => replay.is_end_stream(),
         }
@@ -189,8 +234,32 @@ impl Body for Upload {
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Empty => SizeHint::with_exact(0),
+            Self::Whole(body) => SizeHint::with_exact(body.len() as u64),
             Self::Stream { body, .. } => body.size_hint(),
             Self::Kept(replay) => replay.size_hint(),
         }
+    }
+}
+
+/// Adds to the copy what has come, and sends it off when that was all.
+fn pass_on<E>(
+    copy: &mut Option<Box<Copying>>,
+    frame: &Option<Result<Frame<Bytes>, E>>,
+    is_end: bool,
+) {
+    let keeps = match (frame, copy.as_mut()) {
+        (Some(Ok(frame)), Some(copying)) => frame.data_ref().is_none_or(|part| copying.add(part)),
+        (Some(Err(_)), _) | (_, None) => false,
+        (None, Some(_)) => true,
+    };
+    // Nothing comes after trailers, and nobody asks whether anything does.
+    let is_end = match frame {
+        Some(Ok(frame)) => is_end || frame.is_trailers(),
+        Some(Err(_)) | None => true,
+    };
+    if !keeps {
+        *copy = None;
+    } else if is_end && let Some(copying) = copy.take() {
+        copying.send();
     }
 }

@@ -1,9 +1,11 @@
 //! The counters as text, in the format that Prometheus reads.
 
 mod endpoints;
+mod mirrors;
 
 use std::fmt::{self, Display, Write};
 use std::sync::Arc;
+use std::time::Duration;
 
 use crate::config::Config;
 use crate::stats::Totals;
@@ -31,7 +33,8 @@ pub(crate) fn render(routing: &Routing, config: &Config) -> String {
         |route| f64::from(split.share_of(&route.revision.name).basis_points()) / 10_000.0,
         &config.latency_bounds,
     )
-    .and_then(|()| endpoints::page(&mut text, &revisions, config));
+    .and_then(|()| endpoints::page(&mut text, &revisions, config))
+    .and_then(|()| mirrors::page(&mut text, &revisions, &config.latency_bounds));
     text
 }
 
@@ -168,21 +171,34 @@ fn page(
     )?;
     for (totals, route) in revisions {
         let revision = Label(route.revision.name.as_str());
-        let mut below = 0;
-        let bounds = bounds.iter().map(ToString::to_string);
-        let bounds = bounds.chain(["+Inf".to_owned()]);
-        for (bound, count) in bounds.zip(&totals.latency_buckets) {
-            below += count;
-            writeln!(
-                text,
-                "{name}_bucket{{revision={revision},le=\"{bound}\"}} {below}"
-            )?;
-        }
-        let sum = totals.latency_sum.as_secs_f64();
-        writeln!(text, "{name}_sum{{revision={revision}}} {sum}")?;
-        writeln!(text, "{name}_count{{revision={revision}}} {below}")?;
+        let (buckets, sum) = (&totals.latency_buckets, totals.latency_sum);
+        histogram(text, name, &revision, bounds, buckets, sum)?;
     }
     Ok(())
+}
+
+/// The series of one revision.
+fn histogram(
+    text: &mut String,
+    name: &str,
+    revision: &Label<'_>,
+    bounds: &[f64],
+    buckets: &[u64],
+    sum: Duration,
+) -> fmt::Result {
+    let mut below = 0;
+    let bounds = bounds.iter().map(ToString::to_string);
+    let bounds = bounds.chain(["+Inf".to_owned()]);
+    for (bound, count) in bounds.zip(buckets) {
+        below += count;
+        writeln!(
+            text,
+            "{name}_bucket{{revision={revision},le=\"{bound}\"}} {below}"
+        )?;
+    }
+    let sum = sum.as_secs_f64();
+    writeln!(text, "{name}_sum{{revision={revision}}} {sum}")?;
+    writeln!(text, "{name}_count{{revision={revision}}} {below}")
 }
 
 fn head(text: &mut String, name: &str, kind: &str, help: &str) -> fmt::Result {
@@ -209,8 +225,6 @@ impl Display for Label<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::time::Duration;
-
     use codedance_core::Percent;
     use codedance_core::traffic::Split;
     use codedance_core::workload::Revision;

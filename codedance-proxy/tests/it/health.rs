@@ -203,7 +203,7 @@ async fn checks_come_one_at_a_time_and_end_with_the_endpoint_and_the_proxy() {
     stop(first).await;
 
     // One that would go on for long.
-    let long = check.with_timeout(PATIENCE);
+    let long = check.with_timeout(10 * PATIENCE);
     let second = proxy(config().with_health_check(long), &[&b], &[]).await;
     let begun = async {
         while other.open.load(Ordering::SeqCst) == 0 {

@@ -8,6 +8,7 @@ mod health;
 mod hostile;
 mod http2;
 mod limits;
+mod mirroring;
 mod moving;
 mod retries;
 mod rules;

@@ -49,6 +49,9 @@ fn admin(plane: &Plane, request: &Request<Incoming>) -> Response<Answer> {
     if let Some(tls) = &plane.tls {
         page += &exposition::render_tls(tls);
     }
+    if let Some(log) = &plane.log {
+        page += &exposition::render_log(log);
+    }
     let mut response = Response::new(Answer::Text(Some(page.into())));
     let kind = HeaderValue::from_static(exposition::CONTENT_TYPE);
     response.headers_mut().insert(CONTENT_TYPE, kind);

@@ -8,6 +8,7 @@ use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
 use hyper::body::{Body, Frame, Incoming, SizeHint};
 use hyper::{Response, StatusCode};
 
+use crate::access_log::Record;
 use crate::carrier::Carrier;
 use crate::endpoint::Flight;
 use crate::refusal::Refusal;
@@ -26,6 +27,8 @@ pub(crate) struct Relay {
     body: Incoming,
     /// `None` once the answer has ended.
     exchange: Option<(Carrier, Flight)>,
+    /// `None` where nobody keeps a log.
+    record: Option<Box<Record>>,
 }
 
 impl Answer {
@@ -52,11 +55,21 @@ impl Relay {
         let mut relay = Self {
             body,
             exchange: Some((carrier, flight)),
+            record: None,
         };
         if relay.body.is_end_stream() {
             relay.end();
         }
         relay
+    }
+
+    /// Has the record note what is passed on, and end with the answer.
+    pub(crate) fn log_to(&mut self, record: Box<Record>) {
+        self.record = Some(record);
+    }
+
+    pub(crate) fn is_end_stream(&self) -> bool {
+        self.body.is_end_stream()
     }
 
     /// The answer is complete.
@@ -102,6 +115,12 @@ impl Body for Answer {
             Self::Relay(relay) => relay,
         };
         let polled = relay.poll_body(cx);
+        if let Some(record) = &mut relay.record
+            && let Poll::Ready(Some(Ok(frame))) = &polled
+            && let Some(data) = frame.data_ref()
+        {
+            record.sends(data.len());
+        }
         match &polled {
             Poll::Ready(Some(Err(_))) => {
                 if let Some((_, flight)) = relay.exchange.take() {

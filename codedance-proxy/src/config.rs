@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use codedance_core::workload::Revision;
 
+use crate::access_log::AccessLog;
 use crate::error::ProxyError;
 use crate::health::{HealthCheck, OutlierDetection};
 use crate::limits::Limits;
@@ -86,6 +87,8 @@ pub struct Config {
     /// Who gets copies of requests. Default `None`: nobody. It can be changed with
     /// [`Proxy::set_mirror`](crate::Proxy::set_mirror).
     pub mirror: Option<Mirror>,
+    /// A log with one line for each request. Default `None`: there is none.
+    pub access_log: Option<AccessLog>,
     /// How much clients may send, and how many of them there may be at once.
     pub limits: Limits,
     /// The upper bounds of the latency histogram's buckets in seconds: finite, positive, ascending,
@@ -143,6 +146,7 @@ impl Config {
             trusted_proxies: Vec::new(),
             rules: Rules::new(),
             mirror: None,
+            access_log: None,
             limits: Limits::default(),
             latency_bounds: vec![
                 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
@@ -278,6 +282,13 @@ impl Config {
         self
     }
 
+    /// Sets [`Config::access_log`].
+    #[must_use]
+    pub fn with_access_log(mut self, log: AccessLog) -> Self {
+        self.access_log = Some(log);
+        self
+    }
+
     /// Sets [`Config::limits`].
     #[must_use]
     pub fn with_limits(mut self, limits: Limits) -> Self {
@@ -342,6 +353,9 @@ impl Config {
         }
         if let Some(mirror) = &self.mirror {
             mirror.check()?;
+        }
+        if let Some(log) = &self.access_log {
+            log.check()?;
         }
         self.retries.check()?;
         self.limits.check()

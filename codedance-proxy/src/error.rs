@@ -22,6 +22,8 @@ pub(crate) enum ProxyError {
         address: SocketAddr,
         source: io::Error,
     },
+    #[error("cannot start the thread that writes the access log")]
+    AccessLog(#[source] io::Error),
     #[error("`{0}` is not the name of a header")]
     HeaderName(String),
     #[error("`{0}` is not the name of a cookie")]
@@ -46,6 +48,7 @@ impl ProxyError {
             | Self::NetworkTwice(_)
             | Self::Tls(_) => ErrorKind::Invalid,
             Self::CohortKey(_) => ErrorKind::Unsupported,
+            Self::AccessLog(_) => ErrorKind::Unavailable,
             Self::Listen { source, .. } => match source.kind() {
                 io::ErrorKind::PermissionDenied => ErrorKind::Denied,
                 io::ErrorKind::AddrInUse => ErrorKind::Unavailable,

@@ -10,36 +10,76 @@ use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
+use crate::access_log::Record;
 use crate::answer::{Answer, Relay};
 use crate::attempt::{Attempt, Exchange, attempt};
 use crate::carrier::Carrier;
 use crate::client::Client;
-use crate::config::Config;
 use crate::endpoint::{Flight, RevisionState};
 use crate::failure::Failure;
 use crate::headers;
 use crate::health::{note_answer, note_failure};
 use crate::outgoing::Outgoing;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
+use crate::server::Plane;
 use crate::stats::Event;
-use crate::table::{Chosen, Route, Routing};
+use crate::table::{Chosen, Route};
 use crate::tunnel::Tunnel;
 use crate::upload::Upload;
 
 /// Answers one request of a client: with what an endpoint of the chosen revision answers, or with a
 /// few words of the proxy's own.
 pub(crate) async fn forward(
-    routing: &Routing,
-    config: &Config,
+    plane: &Plane,
     client: &Client,
     request: Request<Incoming>,
 ) -> Response<Answer> {
+    let log = plane.log.as_ref();
+    let mut record = log.map(|log| Record::begin(log, client, &request));
+    let mut response = respond(plane, client, request, record.as_deref_mut()).await;
+    if let Some(record) = record {
+        record.answered(&mut response);
+    }
+    response
+}
+
+/// Answers one request that goes no further.
+pub(crate) fn refuse<B>(
+    plane: &Plane,
+    client: &Client,
+    request: &Request<B>,
+    refusal: Refusal,
+) -> Response<Answer> {
+    let mut response = Answer::text(refusal.status, refusal.text);
+    if let Some(log) = &plane.log {
+        Record::begin(log, client, request).answered(&mut response);
+    }
+    response
+}
+
+async fn respond(
+    plane: &Plane,
+    client: &Client,
+    request: Request<Incoming>,
+    mut record: Option<&mut Record>,
+) -> Response<Answer> {
+    let Plane {
+        routing, config, ..
+    } = plane;
     if let Some(refusal) = client.verdict().on(request.method()) {
         return Answer::refuse(refusal);
     }
     let begun = Instant::now();
     let (mut parts, body) = request.into_parts();
-    let Chosen { route, mirror } = routing.choose(&parts.headers, client.address(&parts.headers));
+    let chosen = routing.choose(&parts.headers, client.address(&parts.headers));
+    let Chosen {
+        route,
+        reason,
+        mirror,
+    } = chosen;
+    if let Some(record) = &mut record {
+        record.chosen(&route.revision, reason);
+    }
     if let Err(refusal) = headers::to_endpoint(&mut parts, client) {
         return Answer::text(refusal.status, refusal.text);
     }
@@ -56,10 +96,13 @@ pub(crate) async fn forward(
     if let Some(mirror) = mirror.filter(|_| offer.is_none()) {
         mirror.copy(&parts, &mut upload);
     }
+    if let Some(record) = &mut record {
+        record.uploads(upload.progress());
+    }
     let outgoing = Outgoing::new(Request::from_parts(parts, upload), offer.is_some());
 
     let pending = Pending::new(Arc::clone(&route.revision));
-    match exchange(routing, config, route, outgoing).await {
+    match exchange(plane, route, outgoing, record).await {
         Ok(((response, carrier), flight)) => {
             pending.answered(response.status(), begun);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -110,11 +153,14 @@ fn switch_protocol(
 
 /// Tries the endpoints in turn until one accepts the request, and waits for its answer.
 async fn exchange(
-    routing: &Routing,
-    config: &Config,
+    plane: &Plane,
     mut route: Arc<Route>,
     mut outgoing: Outgoing,
+    mut record: Option<&mut Record>,
 ) -> Result<(Exchange, Flight), Failure> {
+    let Plane {
+        routing, config, ..
+    } = plane;
     let detection = &config.outlier_detection;
     let mut failure = Failure::NoEndpoint;
     let mut tried = 0;
@@ -132,10 +178,16 @@ async fn exchange(
             if tried > 0 {
                 endpoint.revision().counters.count(Event::Retried);
             }
+            if let Some(record) = &mut record {
+                record.tries(endpoint.address, tried);
+            }
             tried += 1;
             let counters = &route.revision.counters;
             match attempt(config, endpoint, counters, &mut outgoing).await {
                 Ok(exchange) => {
+                    if let Some(record) = &mut record {
+                        record.endpoint_answered();
+                    }
                     let status = exchange.0.status();
                     note_answer(detection, endpoint, &route.endpoints, status);
                     return Ok((exchange, flight));

@@ -67,6 +67,11 @@
 //! a revision are, all take turns. [`Proxy::endpoint_status`] and the metrics say what is thought of
 //! whom.
 //!
+//! # Access log
+//!
+//! [`AccessLog`] writes one line for each request, in JSON or in the form of Apache and nginx: what
+//! was asked and answered, who answered and why. Requests never wait for its writer.
+//!
 //! # Mirroring
 //!
 //! A [`Mirror`] sends copies of a share of the requests to another revision, or to any group of
@@ -135,6 +140,7 @@
 //! in one body, and trailers are at most 8 KiB. Requests that came before on the same connection are
 //! answered as usual. HTTP/2 knows where messages end; what its headers say must be unambiguous too.
 
+mod access_log;
 mod admin;
 mod answer;
 mod attempt;
@@ -175,6 +181,7 @@ mod transport;
 mod tunnel;
 mod upload;
 
+pub use access_log::AccessLog;
 pub use cohort::{cohort_hash, in_cohort};
 pub use config::{Config, Reuse};
 pub use health::{EndpointStatus, Health, HealthCheck, OutlierDetection};

@@ -12,6 +12,7 @@ use tokio::sync::{Semaphore, watch};
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
+use crate::access_log::Queue;
 use crate::admin::serve_admin;
 use crate::client::Trust;
 use crate::config::Config;
@@ -26,6 +27,9 @@ use crate::stats::Totals;
 use crate::table::Routing;
 use crate::tls::Acceptor;
 use crate::transport::Transport;
+
+/// How long a proxy waits in the end for the lines of its log to be written.
+const LAST_LINES: Duration = Duration::from_secs(1);
 
 /// A handle on a running proxy. Clones are handles on the same proxy.
 ///
@@ -55,6 +59,7 @@ pub(crate) struct Plane {
     pub(crate) config: Config,
     pub(crate) trust: Trust,
     pub(crate) tls: Option<Arc<Acceptor>>,
+    pub(crate) log: Option<Arc<Queue>>,
 }
 
 impl Proxy {
@@ -79,6 +84,8 @@ impl Proxy {
             Some(tls) => Some(Arc::new(Acceptor::load(tls).await?)),
             None => None,
         };
+        let log = config.access_log.as_ref().map(Queue::start).transpose();
+        let log = log.map_err(ProxyError::AccessLog)?.map(Arc::new);
         let dialer = Dialer::load(&config.transport).await?;
         let (listener, local_addr) = listen(config.listen).await?;
         let admin = match config.admin {
@@ -90,6 +97,7 @@ impl Proxy {
                 routing: Routing::new(config.clone(), dialer),
                 trust: Trust::in_front(&config),
                 tls,
+                log,
                 config,
             }),
             local_addr,
@@ -176,7 +184,8 @@ impl Proxy {
     /// answered, at most `within`, and returns how many were cut off then: 0 means that nobody
     /// noticed.
     ///
-    /// The admin listener serves until the end. A proxy that was shut down stays so; asking again is
+    /// The admin listener serves until the end. The writer of an [`AccessLog`](crate::AccessLog) gets
+    /// one second more for its last lines. A proxy that was shut down stays so; asking again is
     /// harmless.
     pub async fn shutdown(&self, within: Duration) -> u64 {
         let inner = &self.inner;
@@ -201,7 +210,14 @@ impl Proxy {
         inner.connections.wait().await;
         inner.services.wait().await;
         self.routing().mirror_tasks.ended().await;
+        if let Some(log) = self.log() {
+            log.flush(LAST_LINES).await;
+        }
         cut
+    }
+
+    pub(crate) fn log(&self) -> Option<&Queue> {
+        self.inner.plane.log.as_deref()
     }
 
     pub(crate) fn routing(&self) -> &Routing {

@@ -51,10 +51,35 @@ pub(crate) struct Table {
     routes: BTreeMap<Revision, Arc<Route>>,
 }
 
-/// Who answers a request, and who gets a copy of it.
+/// Why a request goes to its revision.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Reason {
+    /// It gets everything.
+    Only,
+    Rule,
+    Cohort,
+    /// The request has no key of a cohort.
+    Fallback,
+    Weight,
+}
+
+impl Reason {
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Only => "only",
+            Self::Rule => "rule",
+            Self::Cohort => "cohort",
+            Self::Fallback => "fallback",
+            Self::Weight => "weight",
+        }
+    }
+}
+
+/// Who answers a request and why, and who gets a copy of it.
 #[derive(Debug)]
 pub(crate) struct Chosen {
     pub(crate) route: Arc<Route>,
+    pub(crate) reason: Reason,
     pub(crate) mirror: Option<Arc<MirrorTarget>>,
 }
 
@@ -121,12 +146,14 @@ impl Routing {
     /// Who answers a request with these headers from this client.
     pub(crate) fn choose(&self, headers: &HeaderMap, address: &[u8]) -> Chosen {
         let table = self.current.load();
-        let route = Arc::clone(table.choose(headers, address));
+        let (route, reason) = table.choose(headers, address);
+        let route = Arc::clone(route);
         let mirror = table.mirror.as_ref();
         let mirror = mirror.filter(|mirror| mirror.draws(&route.revision.name));
         Chosen {
             mirror: mirror.cloned(),
             route,
+            reason,
         }
     }
 
@@ -336,23 +363,35 @@ impl Draft {
 }
 
 impl Table {
-    fn choose(&self, headers: &HeaderMap, address: &[u8]) -> &Arc<Route> {
-        match &self.canary {
-            Some((canary, weight)) if self.is_for_canary(*weight, headers, address) => canary,
-            _ => &self.stable,
+    fn choose(&self, headers: &HeaderMap, address: &[u8]) -> (&Arc<Route>, Reason) {
+        let Some((canary, weight)) = &self.canary else {
+            return (&self.stable, Reason::Only);
+        };
+        match self.is_for_canary(*weight, headers, address) {
+            (true, reason) => (canary, reason),
+            (false, reason) => (&self.stable, reason),
         }
     }
 
-    fn is_for_canary(&self, weight: Percent, headers: &HeaderMap, address: &[u8]) -> bool {
-        if weight != Percent::ZERO
-            && weight != Percent::HUNDRED
-            && let Some(side) = self.rules.side(headers, address)
-        {
-            return side == Side::Canary;
+    fn is_for_canary(
+        &self,
+        weight: Percent,
+        headers: &HeaderMap,
+        address: &[u8],
+    ) -> (bool, Reason) {
+        if weight == Percent::ZERO || weight == Percent::HUNDRED {
+            return (weight == Percent::HUNDRED, Reason::Only);
         }
-        match &self.key {
-            Some(key) => in_cohort(key.key(headers, address), weight),
-            None => fastrand::u16(..Percent::HUNDRED.basis_points()) < weight.basis_points(),
+        if let Some(side) = self.rules.side(headers, address) {
+            return (side == Side::Canary, Reason::Rule);
+        }
+        let Some(key) = &self.key else {
+            let chance = fastrand::u16(..Percent::HUNDRED.basis_points());
+            return (chance < weight.basis_points(), Reason::Weight);
+        };
+        match key.key(headers, address) {
+            b"" => (false, Reason::Fallback),
+            key => (in_cohort(key, weight), Reason::Cohort),
         }
     }
 }

@@ -39,6 +39,7 @@ pub(crate) enum Upload {
 pub(crate) struct Progress {
     begun: Instant,
     moved_after_millis: AtomicU64,
+    bytes: AtomicU64,
     state: AtomicU8,
 }
 
@@ -59,6 +60,7 @@ impl Progress {
         Self {
             begun: Instant::now(),
             moved_after_millis: AtomicU64::new(0),
+            bytes: AtomicU64::new(0),
             state: AtomicU8::new(TO_BE_TAKEN),
         }
     }
@@ -66,6 +68,11 @@ impl Progress {
     /// When the endpoint last took something, or the client last sent something.
     pub(crate) fn last_moved(&self) -> Instant {
         self.begun + Duration::from_millis(self.moved_after_millis.load(Relaxed))
+    }
+
+    /// How many bytes have been passed on.
+    pub(crate) fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
     }
 
     /// Who has to move now.
@@ -211,6 +218,7 @@ impl Body for Upload {
                 return Poll::Ready(Some(Err("the body is too large".into())));
             };
             *most = rest;
+            progress.bytes.fetch_add(data.len() as u64, Relaxed);
         }
         if copy.is_some() {
             pass_on(copy, &frame, body.is_end_stream());

@@ -20,9 +20,8 @@ use tokio_util::task::TaskTracker;
 use tracing::debug;
 
 use super::note_end;
-use crate::answer::Answer;
 use crate::client::{Client, Peer};
-use crate::forward::forward;
+use crate::forward::{forward, refuse};
 use crate::inbound::settle;
 use crate::phase::{Phase, reached};
 use crate::server::Plane;
@@ -59,8 +58,8 @@ pub(crate) async fn serve<S>(
             let (plane, client) = (Arc::clone(&plane), Arc::clone(&client));
             async move {
                 let mut response = match settle(&mut request, &limits) {
-                    Err(refusal) => Answer::text(refusal.status, refusal.text),
-                    Ok(()) => forward(&plane.routing, &plane.config, &client, request).await,
+                    Err(refusal) => refuse(&plane, &client, &request, refusal),
+                    Ok(()) => forward(&plane, &client, request).await,
                 };
                 // A refusal says that the connection ends, which HTTP/2 says in another way. Hyper would
                 // take it away as well, with a warning.

@@ -114,9 +114,8 @@ where
     let stream = Guard::new(stream, limits);
     let plane = &*plane;
     let client = &Client::new(peer, plane.trust.clone(), stream.verdict());
-    let answer = |request| async move {
-        Ok::<_, Infallible>(forward(&plane.routing, &plane.config, client, request).await)
-    };
+    let answer =
+        |request| async move { Ok::<_, Infallible>(forward(plane, client, request).await) };
     let header_timeout = plane.config.header_timeout;
     let tunnel = || client.tunnel();
     serve_http1(stream, limits, header_timeout, phase, answer, tunnel).await;

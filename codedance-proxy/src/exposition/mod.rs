@@ -7,6 +7,7 @@ use std::fmt::{self, Display, Write};
 use std::sync::Arc;
 use std::time::Duration;
 
+use crate::access_log::Queue;
 use crate::config::Config;
 use crate::stats::Totals;
 use crate::table::{Route, Routing};
@@ -35,6 +36,17 @@ pub(crate) fn render(routing: &Routing, config: &Config) -> String {
     )
     .and_then(|()| endpoints::page(&mut text, &revisions, config))
     .and_then(|()| mirrors::page(&mut text, &revisions, &config.latency_bounds));
+    text
+}
+
+/// What is counted of the access log.
+pub(crate) fn render_log(log: &Queue) -> String {
+    let mut text = String::new();
+    let name = "codedance_proxy_access_log_dropped_total";
+    let help = "Lines of the access log that were lost.";
+    // Writing to a string cannot fail.
+    let _ = head(&mut text, name, "counter", help);
+    let _ = writeln!(text, "{name} {}", log.dropped());
     text
 }
 

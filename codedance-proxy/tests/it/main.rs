@@ -1,5 +1,6 @@
 //! The proxy between real clients and real servers on the loopback device.
 
+mod access_log;
 mod conformance;
 mod counting;
 mod faults;

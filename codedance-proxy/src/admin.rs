@@ -23,7 +23,7 @@ pub(crate) async fn serve_admin(
     phase: watch::Receiver<Phase>,
 ) {
     let limits = Limits::default();
-    let stream = Guard::new(stream, limits);
+    let stream = Guard::new(stream, limits, plane.config.send_timeout);
     let (plane, verdict) = (&*plane, &*stream.verdict());
     let answer = |request: Request<Incoming>| async move {
         Ok::<_, Infallible>(match verdict.on(request.method()) {

@@ -57,6 +57,10 @@ pub struct Config {
     /// before. A client that has begun by then is answered with 408, others are just closed.
     /// Default 60 s.
     pub header_timeout: Duration,
+    /// How long a client of HTTP/1.1 may take nothing while there is something to send to it, before
+    /// its connection is cut. Other protocols that it has switched to may pause as they like.
+    /// Default 60 s.
+    pub send_timeout: Duration,
     /// How long a connection to an endpoint is kept for the next request. Default 15 s.
     pub idle_timeout: Duration,
     /// How many connections to each endpoint are kept for the next request. Default 128.
@@ -135,6 +139,7 @@ impl Config {
             connect_timeout: Duration::from_secs(1),
             answer_timeout: Duration::from_secs(30),
             header_timeout: Duration::from_secs(60),
+            send_timeout: Duration::from_secs(60),
             idle_timeout: Duration::from_secs(15),
             idle_connections: 128,
             cool_down: Duration::from_secs(1),
@@ -202,6 +207,13 @@ impl Config {
     #[must_use]
     pub fn with_header_timeout(mut self, limit: Duration) -> Self {
         self.header_timeout = limit;
+        self
+    }
+
+    /// Sets [`Config::send_timeout`].
+    #[must_use]
+    pub fn with_send_timeout(mut self, limit: Duration) -> Self {
+        self.send_timeout = limit;
         self
     }
 
@@ -323,6 +335,7 @@ impl Config {
             ("connect_timeout", self.connect_timeout),
             ("answer_timeout", self.answer_timeout),
             ("header_timeout", self.header_timeout),
+            ("send_timeout", self.send_timeout),
             ("idle_timeout", self.idle_timeout),
             ("sampling", self.sampling),
             ("history", self.history),

@@ -107,6 +107,11 @@
 //! way endpoints may be spoken to in HTTP/2, in which many requests share a connection, and trailers
 //! pass from end to end as gRPC needs them; see [`Transport`].
 //!
+//! A client of HTTP/1.1 that closes its side of the connection before it has its answer is taken for
+//! gone, as nginx does; one that takes nothing of its answer for [`Config::send_timeout`] is cut off.
+//! An answer that an endpoint sends in a way that cannot be understood is none: 502. What follows an
+//! answer without having been asked for is never taken for the next one.
+//!
 //! # HTTP/2
 //!
 //! In clear text, a client whose first bytes are those of HTTP/2 is spoken to in HTTP/2: it knows

@@ -111,7 +111,7 @@ where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = plane.config.limits;
-    let stream = Guard::new(stream, limits);
+    let stream = Guard::new(stream, limits, plane.config.send_timeout);
     let plane = &*plane;
     let client = &Client::new(peer, plane.trust.clone(), stream.verdict());
     let answer =

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use http::{Method, StatusCode};
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt, ReadBuf};
-use tokio::time::timeout;
+use tokio::time::{Sleep, sleep, timeout};
 
 use crate::inbound::scanner::{Fault, Scanner};
 use crate::limits::Limits;
@@ -65,6 +65,9 @@ pub(crate) struct Guard<S> {
     ready: usize,
     verdict: Arc<Verdict>,
     end: Option<End>,
+    send_timeout: Duration,
+    /// Runs while the client takes nothing: most never make it wait.
+    stalled: Option<Pin<Box<Sleep>>>,
 }
 
 /// What comes after all that can be handed on.
@@ -77,7 +80,8 @@ enum End {
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
-    pub(crate) fn new(stream: S, limits: Limits) -> Self {
+    /// A client that takes nothing for `send_timeout` while there is something to send is cut off.
+    pub(crate) fn new(stream: S, limits: Limits, send_timeout: Duration) -> Self {
         Self {
             stream,
             scanner: Scanner::new(limits),
@@ -85,6 +89,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             ready: 0,
             verdict: Arc::default(),
             end: None,
+            send_timeout,
+            stalled: None,
         }
     }
 
@@ -156,6 +162,25 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
     }
 }
 
+impl<S> Guard<S> {
+    /// What became of sending, or an error if nothing could be sent for too long.
+    fn unless_stalled<T>(
+        &mut self,
+        cx: &mut Context<'_>,
+        sent: Poll<io::Result<T>>,
+    ) -> Poll<io::Result<T>> {
+        if sent.is_ready() || self.verdict.other_protocol.load(Relaxed) {
+            self.stalled = None;
+            return sent;
+        }
+        let limit = self.send_timeout;
+        let stalled = self.stalled.get_or_insert_with(|| Box::pin(sleep(limit)));
+        ready!(stalled.as_mut().poll(cx));
+        let text = "the client takes nothing of its answer";
+        Poll::Ready(Err(io::Error::new(io::ErrorKind::TimedOut, text)))
+    }
+}
+
 /// Ends a connection with an answer to whatever is asked over it.
 pub(crate) async fn send_off(mut stream: impl AsyncRead + AsyncWrite + Unpin, refusal: Refusal) {
     let message = refusal.message();
@@ -222,11 +247,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write(cx, bytes)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.unless_stalled(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
-        Pin::new(&mut self.get_mut().stream).poll_flush(cx)
+        let this = self.get_mut();
+        let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.unless_stalled(cx, flushed)
     }
 
     fn poll_shutdown(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
@@ -238,7 +267,9 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
         cx: &mut Context<'_>,
         parts: &[io::IoSlice<'_>],
     ) -> Poll<io::Result<usize>> {
-        Pin::new(&mut self.get_mut().stream).poll_write_vectored(cx, parts)
+        let this = self.get_mut();
+        let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
+        this.unless_stalled(cx, written)
     }
 
     fn is_write_vectored(&self) -> bool {

@@ -13,6 +13,7 @@ mod mirroring;
 mod moving;
 mod retries;
 mod rules;
+mod stalling;
 mod support;
 mod tls;
 mod tunnels;

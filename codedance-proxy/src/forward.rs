@@ -21,9 +21,9 @@ use crate::headers;
 use crate::health::{note_answer, note_failure};
 use crate::outgoing::Outgoing;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
+use crate::route::{Chosen, Route};
 use crate::server::Plane;
 use crate::stats::Event;
-use crate::table::{Chosen, Route};
 use crate::tunnel::Tunnel;
 use crate::upload::Upload;
 

@@ -175,6 +175,7 @@ mod pool;
 mod refusal;
 mod replay;
 mod retries;
+mod route;
 mod router;
 mod rules;
 mod server;

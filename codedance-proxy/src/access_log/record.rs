@@ -13,7 +13,7 @@ use super::{combined, json};
 use crate::answer::Answer;
 use crate::client::Client;
 use crate::endpoint::RevisionState;
-use crate::table::Reason;
+use crate::route::Reason;
 use crate::upload::Progress;
 
 /// What nginx logs of clients that go away.

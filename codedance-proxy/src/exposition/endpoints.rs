@@ -7,8 +7,8 @@ use super::{Label, head};
 use crate::config::Config;
 use crate::endpoint::Endpoint;
 use crate::health::Health;
+use crate::route::Route;
 use crate::stats::Totals;
-use crate::table::Route;
 
 /// The series of what is watched: nothing of health where nobody checks it.
 pub(super) fn page(

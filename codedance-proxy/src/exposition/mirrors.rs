@@ -4,8 +4,8 @@ use std::fmt::{self, Write};
 use std::sync::Arc;
 
 use super::{CLASSES, Label, head, histogram};
+use crate::route::Route;
 use crate::stats::Totals;
-use crate::table::Route;
 
 /// The series of every revision for which a request has been copied, or was to be.
 pub(super) fn page(

@@ -9,8 +9,9 @@ use std::time::Duration;
 
 use crate::access_log::Queue;
 use crate::config::Config;
+use crate::route::Route;
 use crate::stats::Totals;
-use crate::table::{Route, Routing};
+use crate::table::Routing;
 use crate::tls::Acceptor;
 
 /// The value of `Content-Type` that goes with the text.

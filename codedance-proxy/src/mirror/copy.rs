@@ -17,7 +17,7 @@ use super::config::Mirror;
 use super::send::send;
 use crate::config::Config;
 use crate::headers::X_CODEDANCE_MIRRORED;
-use crate::table::Route;
+use crate::route::Route;
 use crate::upload::Upload;
 
 /// The tasks that send copies.

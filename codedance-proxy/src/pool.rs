@@ -206,12 +206,15 @@ impl Pool {
         }
     }
 
-    /// The connection used last of those still open: it is the least likely to be closed meanwhile.
+    /// The connection used last: it is the least likely to be closed meanwhile.
+    ///
+    /// If the endpoint has closed it, [`Upstream::send`] sees that before it writes anything, and hands
+    /// the request back. Looking here as well would see the same, at the price of another poll.
     pub(crate) fn take(&self) -> Option<Box<Upstream>> {
         loop {
             // Not a `while let`: its scrutinee would hold the lock during the body.
-            let mut upstream = self.lock().as_mut()?.pop_back()?;
-            if upstream.idle_since.elapsed() < self.idle_timeout && upstream.is_reusable() {
+            let upstream = self.lock().as_mut()?.pop_back()?;
+            if upstream.idle_since.elapsed() < self.idle_timeout {
                 return Some(upstream);
             }
         }

@@ -159,8 +159,11 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    for name in HOP_BY_HOP {
-        headers.remove(name);
+    // A look at the few names that there are is cheaper than a search for each that there might be.
+    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
+        for name in HOP_BY_HOP {
+            headers.remove(name);
+        }
     }
 }
 
@@ -191,20 +194,21 @@ fn settle_host(parts: &mut request::Parts) -> Result<(), Refusal> {
 }
 
 fn forwarded(headers: &mut HeaderMap, client: &Client) {
-    let addresses = match headers.entry(X_FORWARDED_FOR) {
-        Entry::Vacant(_) => client.own_address().clone(),
-        Entry::Occupied(lines) => {
-            let lines: Vec<_> = lines
+    match headers.entry(X_FORWARDED_FOR) {
+        Entry::Vacant(place) => {
+            place.insert(client.own_address().clone());
+        }
+        Entry::Occupied(mut place) => {
+            let lines: Vec<_> = place
                 .iter()
                 .chain([client.own_address()])
                 .map(HeaderValue::as_bytes)
                 .collect();
             // Values joined by what may stand in a value are a value.
-            HeaderValue::try_from(lines.join(&b", "[..]))
-                .unwrap_or_else(|_| client.own_address().clone())
+            let joined = HeaderValue::try_from(lines.join(&b", "[..]));
+            place.insert(joined.unwrap_or_else(|_| client.own_address().clone()));
         }
-    };
-    headers.insert(X_FORWARDED_FOR, addresses);
+    }
     let stands =
         |headers: &HeaderMap, name: HeaderName| client.is_trusted() && headers.contains_key(name);
     if !stands(headers, X_FORWARDED_PROTO) {

@@ -301,6 +301,16 @@ mod tests {
     }
 
     #[test]
+    fn each_header_of_one_connection_ends_here_without_the_others_too() {
+        for name in HOP_BY_HOP {
+            let mut headers = HeaderMap::new();
+            headers.insert(name.clone(), HeaderValue::from_static("1"));
+            to_client(&mut headers);
+            assert!(headers.is_empty(), "{name}");
+        }
+    }
+
+    #[test]
     fn only_upgrades_that_cannot_be_ignored_are_passed_on() {
         let offered = |connection, protocol| {
             let named = [("connection", connection), ("upgrade", protocol)];

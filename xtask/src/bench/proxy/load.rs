@@ -118,7 +118,7 @@ mod tests {
     #[test]
     fn the_figures_of_wrk_are_its_last_line() {
         let line = r#"{"answers":100,"micros":2000000,"p99_micros":1500,"failed":3}"#;
-        let seen = seen_in(&format!("Running 2s test @ x\n  100 requests\n{line}\n")).unwrap();
+        let seen = seen_in(&format!("{{of the script\n  100 requests\n{line}\n")).unwrap();
         assert_eq!((seen.per_second(), seen.failed), (50.0, 3));
         assert_eq!(seen_in("unable to connect"), None);
     }

@@ -375,3 +375,28 @@ async fn lines_that_cannot_be_written_are_counted() {
     stop(proxy).await;
     assert_eq!(after.access_log_dropped(), 3);
 }
+
+/// Takes a while to write.
+struct Slow(Memory);
+
+impl Write for Slow {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        std::thread::sleep(Duration::from_millis(200));
+        self.0.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+#[tokio::test]
+async fn the_last_lines_are_written_before_the_proxy_has_stopped() {
+    let memory = Memory::default();
+    let backend = Backend::saying("ok").await;
+    let config = config().with_access_log(AccessLog::json(Slow(memory.clone())));
+    let proxy = proxy(config, &[&backend], &[]).await;
+    Client::connect(proxy.local_addr()).await.get("/").await;
+    stop(proxy).await;
+    assert_eq!(memory.text().lines().count(), 1);
+}

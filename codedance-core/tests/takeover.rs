@@ -76,7 +76,7 @@ fn obey(rollout: &mut Rollout, now: &mut Timestamp, until: Timestamp, stop: &str
                             total: 1_000,
                         };
                         Report::Measured {
-                            readings: vec![Reading::new("errors", good.clone(), good)],
+                            readings: vec![Reading::new("errors", good, good)],
                             observation: seen.clone(),
                         }
                     }
@@ -180,7 +180,7 @@ fn a_stage_is_passed_only_on_what_is_there_and_a_new_look() {
                     total: 1_000,
                 };
                 Report::Measured {
-                    readings: vec![Reading::new("errors", good.clone(), good)],
+                    readings: vec![Reading::new("errors", good, good)],
                     observation: if lost {
                         there(0, 0, Percent::ZERO)
                     } else {

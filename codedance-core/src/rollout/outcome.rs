@@ -229,15 +229,22 @@ impl State {
         }
         if let Some(split) = &observation.split {
             let found = split.share_of(self.plan.canary());
+            let astray = found.complement() != split.share_of(self.plan.stable());
             match self.traffic.weight {
-                Some(wanted) if wanted != found => {
+                Some(wanted) if wanted != found || astray => {
                     events.push(Happening::Drifted { wanted, found });
                     self.set_weight(found, Duration::ZERO);
                 }
                 Some(_) => {}
-                None => {
+                None if !astray => {
                     self.set_weight(found, Duration::ZERO);
                 }
+                None => {}
+            }
+            if astray {
+                // Whatever the canary has, the rest is not where it belongs.
+                self.traffic.weight = None;
+                self.note_none_ready();
             }
         }
     }

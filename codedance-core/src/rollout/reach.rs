@@ -70,6 +70,11 @@ impl State {
             return Move::Do(self.route(escape));
         }
 
+        // A third revision has traffic, and nobody may be there to answer it.
+        if self.traffic.weight.is_none() && stable.ready >= self.enough() {
+            return Move::Do(self.route(Percent::ZERO));
+        }
+
         // Grow, as far as there is room.
         let wanted = Counts {
             stable: goal.stable.unwrap_or(stable.desired),
@@ -201,17 +206,22 @@ impl State {
         if ready == 0 || haste == Haste::Orderly {
             return None;
         }
-        let enough = if self.plan.autoscaled() {
+        let least =
+            if ready >= self.enough() || sight.canary.ready == 0 || haste == Haste::Desperate {
+                Percent::ZERO
+            } else {
+                self.plan.carried_by(ready).complement()
+            };
+        (self.traffic.weight.unwrap_or(Percent::HUNDRED) > least).then_some(least)
+    }
+
+    /// With how many ready replicas the stable revision carries everything.
+    fn enough(&self) -> u32 {
+        if self.plan.autoscaled() {
             1
         } else {
             self.plan.needed_for(Percent::HUNDRED)
-        };
-        let least = if ready >= enough || sight.canary.ready == 0 || haste == Haste::Desperate {
-            Percent::ZERO
-        } else {
-            self.plan.carried_by(ready).complement()
-        };
-        (self.traffic.weight.unwrap_or(Percent::HUNDRED) > least).then_some(least)
+        }
     }
 
     /// How far it is from what is there to the goal; 0 is there.

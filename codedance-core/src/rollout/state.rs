@@ -162,7 +162,7 @@ pub(super) struct Sight {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Traffic {
-    /// The canary's share as last read back. `None`: nobody looked yet.
+    /// The canary's share as last read back. `None`: nobody looked yet, or a third revision has traffic.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) weight: Option<Percent>,
     /// When the last change is surely in force.

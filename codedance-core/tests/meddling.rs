@@ -1,5 +1,5 @@
-//! Promotions that somebody interferes with: what is retired has no traffic, and a way back ends where it
-//! began, in the back end's books as well.
+//! Rollouts that somebody interferes with: nobody is sent where nobody answers, what is retired has no
+//! traffic, and a way back ends where it began, in the back end's books as well.
 
 use std::time::Duration;
 
@@ -195,4 +195,23 @@ fn a_promotion_regains_replicas_that_were_taken_away() {
             "{step}"
         );
     }
+}
+
+/// What a stranger sends elsewhere is sent back before anything else: nothing of the rollout's own would
+/// ever take it away from there.
+#[test]
+fn traffic_on_a_third_revision_is_sent_back_at_once() {
+    let mut shop = Shop::new();
+    let half = Percent::new(50).unwrap();
+    shop.split = Split::new(v("v1"), v("v0"), half);
+    shop.run_to("scale");
+    assert_eq!(shop.split.share_of(&v("v1")), Percent::HUNDRED);
+
+    shop.run_to("promote");
+    shop.split = Split::new(v("v1"), v("v0"), Percent::ZERO);
+    shop.seen();
+    shop.split = Split::new(v("v2"), v("v0"), half);
+    shop.seen();
+    assert_eq!(shop.run(LONG, NEVER), Some(Outcome::Completed));
+    assert_eq!(shop.split, Split::all(v("v2")));
 }

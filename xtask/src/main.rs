@@ -13,6 +13,7 @@ mod readme;
 mod servers;
 mod services;
 mod sh;
+mod sim;
 mod test;
 
 use std::process::ExitCode;
@@ -34,6 +35,8 @@ enum Cli {
     Services(services::Args),
     /// Measures a benchmark and compares it with its goals
     Bench(bench::Args),
+    /// Simulates rollouts in virtual time, in which everything goes wrong, each decided by a seed
+    Sim(sim::Args),
 }
 
 fn main() -> ExitCode {
@@ -54,5 +57,6 @@ fn run(cli: Cli) -> Result<()> {
         Cli::Test(args) => test::run(&args),
         Cli::Services(args) => services::run(&args),
         Cli::Bench(args) => bench::run(&args),
+        Cli::Sim(args) => sim::run(&args),
     }
 }

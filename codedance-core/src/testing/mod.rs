@@ -53,6 +53,11 @@
 //! | [`MetricsSource`](crate::metrics::MetricsSource) | [`metrics_conformance!`] | [`MetricsHarness`] | [`METRICS`] |
 //! | [`Journal`](crate::journal::Journal) | [`journal_conformance!`] | [`JournalHarness`] | [`JOURNAL`] |
 //!
+//! # Simulation
+//! [`explore`] visits every state of a small rollout. [`sim`] runs whole ones by the driver in virtual
+//! time, on ports, processes, clocks, replicas and operators that a seed makes go wrong; what both check
+//! is the same.
+//!
 //! # Faults
 //! [`Faulty`] wraps any port with errors, lost replies, duplicates and delays, from a seed.
 
@@ -60,6 +65,7 @@ mod conformance;
 pub mod explore;
 mod faulty;
 mod random;
+pub mod sim;
 
 #[doc(inline)]
 pub use crate::{

@@ -2,14 +2,14 @@
 
 /// SplitMix64: small, fast and even, which is all that drawing faults asks for.
 #[derive(Clone, Debug)]
-pub(super) struct Random(u64);
+pub(in crate::testing) struct Random(u64);
 
 impl Random {
-    pub(super) const fn new(seed: u64) -> Self {
+    pub(in crate::testing) const fn new(seed: u64) -> Self {
         Self(seed)
     }
 
-    pub(super) const fn next(&mut self) -> u64 {
+    pub(in crate::testing) const fn next(&mut self) -> u64 {
         self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
         let mut z = self.0;
         z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
@@ -18,11 +18,27 @@ impl Random {
     }
 
     /// A number below `bound`, 0 if that is 0.
-    pub(super) const fn below(&mut self, bound: u64) -> u64 {
+    pub(in crate::testing) const fn below(&mut self, bound: u64) -> u64 {
         match self.next().checked_rem(bound) {
             Some(number) => number,
             None => 0,
         }
+    }
+
+    /// A number from `least` to `most`, both included.
+    pub(in crate::testing) const fn between(&mut self, least: u64, most: u64) -> u64 {
+        least + self.below(most - least + 1)
+    }
+
+    pub(in crate::testing) const fn one_in(&mut self, many: u64) -> bool {
+        self.below(many) == 0
+    }
+
+    /// One of `choices`, which are not empty.
+    pub(in crate::testing) fn pick<T: Clone>(&mut self, choices: &[T]) -> T {
+        let last = choices.len() as u64 - 1;
+        let index = usize::try_from(self.between(0, last)).unwrap_or_default();
+        choices[index].clone()
     }
 }
 

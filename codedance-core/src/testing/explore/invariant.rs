@@ -3,14 +3,27 @@
 use std::sync::Arc;
 
 use super::system::System;
-use super::world::Oracle;
+use super::world::{Oracle, World};
 use crate::decision::{Reaction, Verdict};
 use crate::percent::Percent;
 use crate::plan::Plan;
 use crate::rollout::{
     Action, Command, Event, Happening, Input, Next, Outcome, Phase, Rollout, Snapshot,
 };
+use crate::time::Timestamp;
 use crate::workload::Fleet;
+
+/// A rollout, the world around it, and what it knows of that world.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::testing) struct View<'a> {
+    pub(in crate::testing) rollout: &'a Rollout,
+    pub(in crate::testing) world: &'a World,
+    /// What the rollout was last told: what it may rely on.
+    pub(in crate::testing) told: &'a World,
+    pub(in crate::testing) now: Timestamp,
+    /// The last verdict of the stage in force, if it was looked at.
+    pub(in crate::testing) verdict: Option<Verdict>,
+}
 
 /// Of every state: restoring it changes nothing, asking it changes nothing, a finished one stays
 /// finished, and when the time that it waits for has come something happens.
@@ -28,21 +41,22 @@ pub(super) fn of_state(system: &System) -> Result<(), String> {
     if restored.snapshot() != rollout.snapshot() || restored.next() != next {
         return Err("a crash and a restore changed the state".to_owned());
     }
-    match &next {
-        Next::WaitUntil(at)
-        | Next::AwaitCommand {
-            until: Some(at), ..
-        } if *at <= system.now => {
-            return Err(format!("it waits for {at}, which has passed"));
-        }
-        Next::Finished(_) => return stays_finished(system),
-        Next::Run(_) | Next::WaitUntil(_) | Next::AwaitCommand { .. } => {}
+    if let Next::Finished(_) = next {
+        return stays_finished(system);
     }
-    let wakes_at = match next {
+    of_wait(rollout, system.now)
+}
+
+/// Of every wait: it is for a time to come, and when that has come something happens.
+pub(in crate::testing) fn of_wait(rollout: &Rollout, now: Timestamp) -> Result<(), String> {
+    let wakes_at = match rollout.next() {
         Next::WaitUntil(at) => Some(at),
         Next::AwaitCommand { until, .. } => until,
         Next::Run(_) | Next::Finished(_) => None,
     };
+    if let Some(at) = wakes_at.filter(|at| *at <= now) {
+        return Err(format!("it waits for {at}, which has passed"));
+    }
     if let Some(at) = wakes_at {
         let mut later = rollout.clone();
         later
@@ -72,10 +86,10 @@ fn stays_finished(system: &System) -> Result<(), String> {
 }
 
 /// An end must be what it says.
-fn of_end(system: &System, plan: &Plan, outcome: &Outcome) -> Result<(), String> {
+fn of_end(view: View<'_>, plan: &Plan, outcome: &Outcome) -> Result<(), String> {
     let (stable, canary) = (plan.stable(), plan.canary());
-    let world = &system.world;
-    let meddled = system.told.split != world.split;
+    let world = view.world;
+    let meddled = view.told.split != world.split;
     match outcome {
         Outcome::Completed => {
             if world.of(stable).desired > 0 {
@@ -112,14 +126,18 @@ fn of_end(system: &System, plan: &Plan, outcome: &Outcome) -> Result<(), String>
 }
 
 /// Of every effect, before it is carried out.
-pub(super) fn of_effect(system: &System, action: &Action) -> Result<(), String> {
-    let plan = system.rollout.plan();
+pub(in crate::testing) fn of_effect(view: View<'_>, action: &Action) -> Result<(), String> {
+    let plan = view.rollout.plan();
     let (stable, canary) = (plan.stable(), plan.canary());
-    let (told, world) = (&system.told, &system.world);
+    let (told, world) = (view.told, view.world);
+    if let (Phase::Paused, Action::Promote(_) | Action::Retire(_)) = (view.rollout.phase(), action)
+    {
+        return Err(format!("{action}, although it is paused"));
+    }
     match action {
         Action::Route(split) => {
-            let desperate = system.rollout.phase() == Phase::RollingBack
-                && system.rollout.explain().since < system.now;
+            let desperate = view.rollout.phase() == Phase::RollingBack
+                && view.rollout.explain().since < view.now;
             for revision in [stable, canary] {
                 let share = split.share_of(revision);
                 let ready = told.of(revision).ready;
@@ -140,13 +158,13 @@ pub(super) fn of_effect(system: &System, action: &Action) -> Result<(), String> 
                     ));
                 }
             }
-            if system.rollout.phase() == Phase::RollingBack
+            if view.rollout.phase() == Phase::RollingBack
                 && split.share_of(canary) > told.share_of(canary)
             {
                 return Err("a rollback gives the canary more traffic".to_owned());
             }
         }
-        Action::Scale(fleet) => of_scale(system, fleet)?,
+        Action::Scale(fleet) => of_scale(view, fleet)?,
         Action::Retire(revision) => {
             if world.share_of(revision) > Percent::ZERO
                 && told.share_of(revision) == world.share_of(revision)
@@ -166,9 +184,9 @@ pub(super) fn of_effect(system: &System, action: &Action) -> Result<(), String> 
     Ok(())
 }
 
-fn of_scale(system: &System, fleet: &Fleet) -> Result<(), String> {
-    let plan = system.rollout.plan();
-    let told = &system.told;
+fn of_scale(view: View<'_>, fleet: &Fleet) -> Result<(), String> {
+    let plan = view.rollout.plan();
+    let told = view.told;
     let mut total = 0;
     let mut had = 0;
     for group in [&fleet.stable, &fleet.canary] {
@@ -198,9 +216,14 @@ fn of_scale(system: &System, fleet: &Fleet) -> Result<(), String> {
     }
 }
 
-/// Of the events of every step; keeps the model's own books.
-pub(super) fn of_events(system: &mut System, plan: &Plan, events: &[Event]) -> Result<(), String> {
-    let paused = system.rollout.phase() == Phase::Paused;
+/// Of the events of a step by `plan`. Returns the last verdict of the stage now in force.
+pub(in crate::testing) fn of_events(
+    view: View<'_>,
+    plan: &Plan,
+    events: &[Event],
+) -> Result<Option<Verdict>, String> {
+    let mut verdict = view.verdict;
+    let paused = view.rollout.phase() == Phase::Paused;
     let by_hand = events.iter().any(|event| {
         matches!(
             event.what,
@@ -217,26 +240,27 @@ pub(super) fn of_events(system: &mut System, plan: &Plan, events: &[Event]) -> R
                     .stages()
                     .get(*stage)
                     .is_some_and(|stage| stage.analysis)
-                    && system.rollout.policy().on_bad_metrics() != Reaction::Ignore;
-                let full = system
+                    && view.rollout.policy().watches()
+                    && view.rollout.policy().on_bad_metrics() != Reaction::Ignore;
+                let full = view
                     .rollout
                     .explain()
                     .commands
                     .contains(&Command::PromoteFull);
-                if analysed && !by_hand && full && system.verdict != Some(Verdict::Advance) {
+                if analysed && !by_hand && full && verdict != Some(Verdict::Advance) {
                     return Err(format!(
                         "stage {} is passed although the last verdict was {:?}",
                         stage + 1,
-                        system.verdict
+                        verdict
                     ));
                 }
             }
-            Happening::StageReached { .. } | Happening::Started { .. } => system.verdict = None,
-            Happening::Finished(outcome) => of_end(system, plan, outcome)?,
+            Happening::StageReached { .. } | Happening::Started { .. } => verdict = None,
+            Happening::Finished(outcome) => of_end(view, plan, outcome)?,
             _ => {}
         }
     }
-    Ok(())
+    Ok(verdict)
 }
 
 /// Of a whole path: replayed from what was told, without what was idle, it leads to the same state.

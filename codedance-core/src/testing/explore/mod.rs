@@ -29,9 +29,9 @@
 //! # }
 //! ```
 
-mod invariant;
+pub(super) mod invariant;
 mod system;
-mod world;
+pub(super) mod world;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::Limits;
-use super::invariant;
+use super::invariant::{self, View};
 use super::world::{Oracle, World};
 use crate::decision::{JudgeConfig, Policy, Verdict};
 use crate::error::{ErrorKind, Failure};
@@ -140,7 +140,7 @@ impl System {
     }
 
     fn effect_moves(&self, effect: &Effect, moves: &mut Vec<Move>) {
-        if let Err(broken) = invariant::of_effect(self, &effect.action) {
+        if let Err(broken) = invariant::of_effect(self.view(), &effect.action) {
             moves.push(rough(format!("about to {}", effect.action), Err(broken)));
             return;
         }
@@ -328,7 +328,7 @@ impl System {
                     if let Some(told) = &mut after.told_so_far {
                         told.push((after.now, input));
                     }
-                    let told = invariant::of_events(&mut after, plan, &events).map(|()| after);
+                    let told = after.note(plan, &events).map(|()| after);
                     moves.push(rough(step, told));
                 }
                 Err(rejected) => {
@@ -395,8 +395,23 @@ impl System {
             .rollout
             .step(self.now, input)
             .map_err(|rejected| rejected.to_string())?;
-        invariant::of_events(self, &plan, &events)?;
+        self.note(&plan, &events)?;
         Ok(events)
+    }
+
+    fn note(&mut self, plan: &Plan, events: &[Event]) -> Result<(), String> {
+        self.verdict = invariant::of_events(self.view(), plan, events)?;
+        Ok(())
+    }
+
+    const fn view(&self) -> View<'_> {
+        View {
+            rollout: &self.rollout,
+            world: &self.world,
+            told: &self.told,
+            now: self.now,
+            verdict: self.verdict,
+        }
     }
 }
 

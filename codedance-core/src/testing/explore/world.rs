@@ -11,18 +11,18 @@ use crate::workload::{Fleet, FleetStatus, GroupStatus, Progress, Revision};
 
 /// Replicas, traffic, books.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct World {
-    pub(super) pods: BTreeMap<Revision, Pods>,
-    pub(super) split: Split,
+pub(in crate::testing) struct World {
+    pub(in crate::testing) pods: BTreeMap<Revision, Pods>,
+    pub(in crate::testing) split: Split,
     /// The stable revision in the back end's own books.
-    pub(super) booked: Revision,
+    pub(in crate::testing) booked: Revision,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
-pub(super) struct Pods {
-    pub(super) desired: u32,
-    pub(super) ready: u32,
-    pub(super) failed: u32,
+pub(in crate::testing) struct Pods {
+    pub(in crate::testing) desired: u32,
+    pub(in crate::testing) ready: u32,
+    pub(in crate::testing) failed: u32,
 }
 
 impl World {
@@ -39,7 +39,7 @@ impl World {
         }
     }
 
-    pub(super) fn of(&self, revision: &Revision) -> Pods {
+    pub(in crate::testing) fn of(&self, revision: &Revision) -> Pods {
         self.pods.get(revision).copied().unwrap_or_default()
     }
 
@@ -117,7 +117,7 @@ impl World {
         }
     }
 
-    pub(super) fn share_of(&self, revision: &Revision) -> Percent {
+    pub(in crate::testing) fn share_of(&self, revision: &Revision) -> Percent {
         self.split.share_of(revision)
     }
 }

@@ -140,6 +140,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 
 fn executor() -> Result<ProcessExecutor> {
     let program = std::env::current_exe()?;
+    let this = std::process::id().to_string();
     let config = process::Config::new()
         .with_startup_deadline(Duration::from_secs(10))
         .with_health_interval(Duration::from_millis(250))
@@ -148,7 +149,7 @@ fn executor() -> Result<ProcessExecutor> {
     let mut executor = ProcessExecutor::new(config);
     for version in Version::ALL {
         let template = Template::new(&program)
-            .with_args(["serve", version.name(), "{port}"])
+            .with_args(["serve", version.name(), "{port}", &this])
             .with_health_path("/healthz")?;
         executor = executor.with_template(version.revision(), template);
     }

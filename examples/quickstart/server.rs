@@ -22,6 +22,8 @@ pub(crate) const VERSION: &str = "x-version";
 pub(crate) struct Args {
     version: Version,
     port: u16,
+    /// The process that it belongs to: the one that started it may be gone before it can ask who that was.
+    parent: u32,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
@@ -63,9 +65,13 @@ impl Version {
 /// Serves until the process is told to stop. `SIGTERM` needs no handling: the executor drains a replica
 /// before it stops it.
 pub(crate) async fn serve(args: Args) -> anyhow::Result<()> {
-    let Args { version, port } = args;
+    let Args {
+        version,
+        port,
+        parent,
+    } = args;
     let listener = TcpListener::bind(("127.0.0.1", port)).await?;
-    tokio::spawn(end_with_parent());
+    tokio::spawn(end_with(parent));
     if version == Version::V4 {
         tokio::spawn(async {
             sleep(Duration::from_secs(3)).await;
@@ -111,8 +117,7 @@ async fn answer(
 }
 
 /// A parent that is killed cannot stop its replicas; so they look whether it is there.
-async fn end_with_parent() {
-    let parent = parent_id();
+async fn end_with(parent: u32) {
     while parent_id() == parent {
         sleep(Duration::from_millis(200)).await;
     }

@@ -141,8 +141,8 @@
 //! `Transfer-Encoding`; no `Host`, or several, or one with characters that no host has; lines that
 //! end in a bare LF or hold a bare CR; white space before a header's colon or before its name (what
 //! used to continue the line before); targets that are neither a path nor an address of HTTP;
-//! chunks that are not of the exact form. Extensions of chunks are read past, at most 4 KiB of them
-//! in one body, and trailers are at most 8 KiB. Requests that came before on the same connection are
+//! chunks that are not of the exact form, or have extensions, which nobody uses and servers end in
+//! different places. Trailers are at most 8 KiB. Requests that came before on the same connection are
 //! answered as usual. HTTP/2 knows where messages end; what its headers say must be unambiguous too.
 
 mod access_log;

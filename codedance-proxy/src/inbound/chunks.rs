@@ -4,13 +4,12 @@ use http::StatusCode;
 
 use crate::refusal::Refusal;
 
-/// Extensions mean nothing to anybody here, and a byte of body can drag any number of them along:
-/// so many bytes of them are read past in one body.
-const EXTENSIONS_LIMIT: usize = 4 * 1024;
 /// So many bytes of trailers may follow one body.
 const TRAILERS_LIMIT: usize = 8 * 1024;
 
 const MALFORMED: Refusal = Refusal::bad_request("the request's body is not in proper chunks");
+/// They mean nothing to anybody, and servers disagree on where they end.
+const EXTENDED: Refusal = Refusal::bad_request("the chunks of the request's body have extensions");
 
 /// How far a body in chunks has come.
 #[derive(Debug, Default)]
@@ -19,7 +18,6 @@ pub(crate) struct Chunks {
     /// The size of the chunk while its digits are read, then how much of it is to come.
     left: u64,
     digits: u8,
-    extensions: usize,
     trailers: usize,
 }
 
@@ -27,9 +25,6 @@ pub(crate) struct Chunks {
 enum Part {
     #[default]
     Size,
-    /// Directly after the `;`.
-    ExtensionBegins,
-    Extension,
     SizeEnds,
     Data,
     DataEnds,
@@ -81,18 +76,8 @@ impl Chunks {
                 self.left = self.left << 4 | u64::from(digit);
                 Ok(Part::Size)
             }
-            (Part::Size, b';') if self.digits > 0 => Ok(Part::ExtensionBegins),
             (Part::Size, b'\r') if self.digits > 0 => Ok(Part::SizeEnds),
-            (Part::Extension, b'\r') => Ok(Part::SizeEnds),
-            (Part::Extension, b';') => Ok(Part::ExtensionBegins),
-            (Part::ExtensionBegins, b';' | b'\r') => Err(MALFORMED),
-            (Part::Extension | Part::ExtensionBegins, b'\t' | b' '..=b'~') => {
-                self.extensions += 1;
-                if self.extensions > EXTENSIONS_LIMIT {
-                    return Err(MALFORMED);
-                }
-                Ok(Part::Extension)
-            }
+            (Part::Size, b';' | b' ' | b'\t') if self.digits > 0 => Err(EXTENDED),
             (Part::SizeEnds, b'\n') => {
                 self.digits = 0;
                 Ok(if self.left == 0 {

@@ -135,7 +135,7 @@ mod tests {
         let text = "\r\nGET /a HTTP/1.1\r\nHost: x\r\n\r\n\
             POST / HTTP/1.1\r\nhost: x\r\ncontent-length: 4\r\n\r\nG\r\n\n\
             POST / HTTP/1.1\r\nhost: x\r\nTransfer-Encoding:  Chunked \r\n\r\n\
-            3;a=\"b c\"\r\n\n\n\n\r\n00A\r\n0123456789\r\n0\r\nx-sum: 1\r\n\r\n\
+            3\r\n\n\n\n\r\n00A\r\n0123456789\r\n0\r\nx-sum: 1\r\n\r\n\
             GET / HTTP/1.0\r\n\r\n";
         assert_eq!(fault(text), None);
         let mut scanner = Scanner::new(Limits::default());
@@ -166,7 +166,7 @@ mod tests {
             "1;a\r\r\n",
             "1;\r\n",
             "1;;a\r\n",
-            "1;a\0\r\n",
+            "1;a=b\r\na\r\n0\r\n\r\n",
             "1\r\nab\r\n",
             "1\r\na\n0\r\n\r\n",
             "1\r\na\r\r\n",
@@ -179,8 +179,6 @@ mod tests {
             assert_eq!(chunked(bad), Some(400), "{bad:?}");
         }
         let long = "x".repeat(5_000);
-        assert_eq!(chunked(&format!("1;{long}\r\na\r\n")), Some(400));
-        assert_eq!(chunked(&"1;xxxxx\r\na\r\n".repeat(1_000)), Some(400));
         assert_eq!(chunked(&format!("0\r\nx: {long}{long}\r\n\r\n")), Some(431));
     }
 }

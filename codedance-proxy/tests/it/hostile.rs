@@ -122,7 +122,7 @@ async fn chunks_that_can_be_read_in_two_ways_are_refused() {
         "ffffffffffffffff1\r\nx\r\n0\r\n\r\n",
         "0\r\nX: a\r\n folded\r\n\r\n",
         &format!("1;{long}\r\nx\r\n0\r\n\r\n"),
-        &("1;yyyyyy\r\nx\r\n".repeat(1_000) + "0\r\n\r\n"),
+        "1;name=value\r\nx\r\n0\r\n\r\n",
     ];
     for body in bodies {
         let head = "POST /upload HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n";
@@ -142,7 +142,7 @@ async fn proper_messages_pass_however_they_are_cut() {
     let proxy = proxy(config(), &[&backend], &[]).await;
     let text = "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 8\r\n\r\nGET / HT\
         POST /b HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n\
-        3;name=\"v\"\r\n\r\n\r\r\n0\r\nX-Sum: 1\r\n\r\n\
+        3\r\n\r\n\r\r\n0\r\nX-Sum: 1\r\n\r\n\
         GET /c HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n";
     assert_eq!(statuses(&talk(proxy.local_addr(), text).await), [200; 3]);
     let mut stream = TcpStream::connect(proxy.local_addr()).await.unwrap();

@@ -151,6 +151,9 @@ fn name_the_step(step: Step, error: &anyhow::Error) -> Failed {
 fn clippy() -> Result<()> {
     Cmd::new("cargo clippy --workspace --all-targets --all-features -- -D warnings")
         .run("Clippy is not silent with all features")?;
+    // A target that has to be named is none of all the targets.
+    Cmd::new("cargo clippy -p codedance-store --test postgres -- -D warnings")
+        .run("Clippy is not silent on the tests of the store on Postgres")?;
     for package in metadata::load()?
         .packages
         .iter()
@@ -181,6 +184,9 @@ fn tests() -> Result<()> {
     // Without a choice of targets, `cargo test` runs unit tests, integration tests and doctests, and
     // builds the examples. Benches are the one kind it leaves out.
     Cmd::new("cargo test --workspace --all-features").run("A test fails, or does not compile")?;
+    // What needs a server has to be named.
+    Cmd::new("cargo test -p codedance-store --test postgres")
+        .run("A test of the store on Postgres fails")?;
     Cmd::new("cargo test --workspace --all-features --benches --no-run")
         .run("A bench does not compile")
 }

@@ -1,10 +1,10 @@
-//! Every clause of the journal's contract, on both databases.
+//! Every clause of the journal's contract, on one of the two databases.
 
 use std::time::Duration;
 
 use async_trait::async_trait;
 use codedance_core::journal::Journal;
-use codedance_core::testing::JournalHarness;
+use codedance_core::testing::{JournalHarness, journal_conformance};
 use codedance_core::workload::WorkloadName;
 
 use crate::support::{TERM, World};
@@ -50,26 +50,8 @@ impl JournalHarness for Harness {
     }
 }
 
-mod sqlite {
-    use codedance_core::testing::journal_conformance;
-
-    use super::{Harness, World};
-
-    async fn harness() -> Harness {
-        Harness(World::sqlite().await)
-    }
-
-    journal_conformance!(harness);
+async fn harness() -> Harness {
+    Harness(World::new().await)
 }
 
-mod postgres {
-    use codedance_core::testing::journal_conformance;
-
-    use super::{Harness, World};
-
-    async fn harness() -> Harness {
-        Harness(World::postgres().await)
-    }
-
-    journal_conformance!(harness);
-}
+journal_conformance!(harness);

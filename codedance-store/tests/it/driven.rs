@@ -73,57 +73,55 @@ async fn told_live(driver: &Driver) -> Result<(Vec<Event>, Outcome)> {
 
 #[tokio::test]
 async fn the_audit_shows_every_decision_again() {
-    for world in [World::sqlite().await, World::postgres().await] {
-        let driver = Driver::builder(Arc::new(world.store.clone()))
-            .with_snapshot_every(5)
-            .build();
-        let (live, outcome) = told_live(&driver).await.unwrap();
-        assert_eq!(outcome, Outcome::Completed);
-        let web = workload("shop/web");
-        let entries = world.store.export(&web).await.unwrap();
-        let snapshots = entries
-            .iter()
-            .filter(|e| matches!(e.record, Record::Snapshot(_)));
-        assert!(
-            snapshots.count() > 2,
-            "the replay is compared with snapshots on the way"
-        );
-        let handed_on = from_json_lines(&to_json_lines(&entries)).unwrap();
-        let again = replay(handed_on, &[]).unwrap();
-        // The listener came after the first events.
-        assert!(live.len() > 10, "{live:?}");
-        assert_eq!(again[again.len() - live.len()..], live);
-    }
+    let world = World::new().await;
+    let driver = Driver::builder(Arc::new(world.store.clone()))
+        .with_snapshot_every(5)
+        .build();
+    let (live, outcome) = told_live(&driver).await.unwrap();
+    assert_eq!(outcome, Outcome::Completed);
+    let web = workload("shop/web");
+    let entries = world.store.export(&web).await.unwrap();
+    let snapshots = entries
+        .iter()
+        .filter(|e| matches!(e.record, Record::Snapshot(_)));
+    assert!(
+        snapshots.count() > 2,
+        "the replay is compared with snapshots on the way"
+    );
+    let handed_on = from_json_lines(&to_json_lines(&entries)).unwrap();
+    let again = replay(handed_on, &[]).unwrap();
+    // The listener came after the first events.
+    assert!(live.len() > 10, "{live:?}");
+    assert_eq!(again[again.len() - live.len()..], live);
 }
 
 #[tokio::test]
 async fn a_dropped_driver_is_gone_on_from_by_another_process() {
-    for world in [World::sqlite().await, World::postgres().await] {
-        let outside = Outside::new();
-        let first = Driver::builder(Arc::new(world.store.clone()))
-            .with_owner("one")
-            .build();
-        let rollout = first
-            .start(plan(), policy(), ports(&outside))
-            .await
-            .unwrap();
-        let mut events = rollout.events();
-        for _ in 0..6 {
-            events.next().await.unwrap().unwrap();
-        }
-        drop(first);
-        rollout.wait().await.unwrap_err();
-        let other = Arc::new(Store::open(&world.url).await.unwrap());
-        let second = Driver::builder(other).with_owner("one").build();
-        let resumed = second
-            .resume(&workload("shop/web"), ports(&outside))
-            .await
-            .unwrap();
-        assert_eq!(resumed.wait().await.unwrap(), Outcome::Completed);
-        replay(
-            world.store.export(&workload("shop/web")).await.unwrap(),
-            &[],
-        )
+    let world = World::new().await;
+    let outside = Outside::new();
+    let first = Driver::builder(Arc::new(world.store.clone()))
+        .with_owner("one")
+        .build();
+    let rollout = first
+        .start(plan(), policy(), ports(&outside))
+        .await
         .unwrap();
+    let mut events = rollout.events();
+    for _ in 0..6 {
+        events.next().await.unwrap().unwrap();
     }
+    drop(first);
+    rollout.wait().await.unwrap_err();
+    let other = Arc::new(Store::open(&world.url).await.unwrap());
+    let second = Driver::builder(other).with_owner("one").build();
+    let resumed = second
+        .resume(&workload("shop/web"), ports(&outside))
+        .await
+        .unwrap();
+    assert_eq!(resumed.wait().await.unwrap(), Outcome::Completed);
+    replay(
+        world.store.export(&workload("shop/web")).await.unwrap(),
+        &[],
+    )
+    .unwrap();
 }

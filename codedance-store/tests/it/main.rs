@@ -1,13 +1,15 @@
-//! The store on real databases: SQLite in a file, and Postgres.
-//!
-//! Postgres is started by `cargo xtask services up`, or is the one that `CODEDANCE_POSTGRES` names, as
-//! `postgres://USER@HOST:PORT`; each test makes a database of its own there and drops it.
+//! The store on SQLite. The target `postgres` has the same tests on Postgres.
 
 mod audit;
 mod backup;
 mod conformance;
 mod damage;
 mod driven;
+mod file;
 mod grouping;
 mod retention;
 mod support;
+mod writers;
+
+/// What the tests of this target run on.
+const ON_POSTGRES: bool = false;

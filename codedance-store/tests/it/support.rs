@@ -28,14 +28,22 @@ enum Place {
 }
 
 impl World {
-    pub(crate) async fn sqlite() -> Self {
+    pub(crate) async fn new() -> Self {
+        if crate::ON_POSTGRES {
+            Self::postgres().await
+        } else {
+            Self::sqlite().await
+        }
+    }
+
+    async fn sqlite() -> Self {
         let directory = tempfile::tempdir().unwrap();
         let file = directory.path().join("journal.db");
         let url = format!("sqlite:{}", file.display());
         Self::open(url, Place::Directory { _held: directory }).await
     }
 
-    pub(crate) async fn postgres() -> Self {
+    async fn postgres() -> Self {
         let server = server();
         let name = format!("test_{}_{:x}", std::process::id(), fastrand::u64(..));
         let mut connection = connect(&format!("{server}/postgres")).await;
@@ -131,4 +139,14 @@ pub(crate) fn told(sequence: u64) -> Entry {
 /// A minute for each entry.
 pub(crate) fn at(sequence: u64) -> Timestamp {
     Timestamp::EPOCH + Duration::from_secs(60 * sequence)
+}
+
+/// A rollout of ten entries.
+pub(crate) async fn ten_entries(world: &World) {
+    let web = workload("shop/web");
+    let lease = hold(&world.store, &web).await;
+    world.store.append(&lease, &began(0, &web)).await.unwrap();
+    for sequence in 1..10 {
+        world.store.append(&lease, &told(sequence)).await.unwrap();
+    }
 }

@@ -1,7 +1,7 @@
 //! Simulates rollouts on all cores: `sim SEEDS [FIRST]`, or `sim --seed SEED` for one with its history.
 //! `cargo xtask sim` builds it optimised and runs it.
 
-use std::io::Write;
+use std::io::{IsTerminal, Write};
 use std::num::NonZeroUsize;
 use std::process::ExitCode;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -54,6 +54,7 @@ fn many(seeds: u64, base: u64) -> Result<(), Broken> {
     let (next, stop) = (AtomicU64::new(0), AtomicBool::new(false));
     let total: Mutex<Result<Tally, Broken>> = Mutex::new(Ok(Tally::default()));
     let began = Instant::now();
+    let live = std::io::stdout().is_terminal();
     let work = || {
         while !stop.load(Ordering::Relaxed) {
             let from = next.fetch_add(CHUNK, Ordering::Relaxed);
@@ -77,9 +78,11 @@ fn many(seeds: u64, base: u64) -> Result<(), Broken> {
             let mut total = total.lock().unwrap_or_else(PoisonError::into_inner);
             if let Ok(total) = &mut *total {
                 total.add(&tally);
-                let speed = per_second(total.runs, began.elapsed());
-                print!("\r{} of {seeds} rollouts, {speed:.0} a second", total.runs);
-                std::io::stdout().flush().ok();
+                if live {
+                    let speed = per_second(total.runs, began.elapsed());
+                    print!("\r{} of {seeds} rollouts, {speed:.0} a second", total.runs);
+                    std::io::stdout().flush().ok();
+                }
             }
         }
     };
@@ -88,7 +91,9 @@ fn many(seeds: u64, base: u64) -> Result<(), Broken> {
             scope.spawn(work);
         }
     });
-    println!();
+    if live {
+        println!();
+    }
     let tally = total.into_inner().unwrap_or_else(PoisonError::into_inner)?;
     let took = began.elapsed();
     println!(

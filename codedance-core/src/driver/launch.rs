@@ -98,7 +98,9 @@ impl Driver {
     }
 
     /// Goes on with the last rollout of a workload where its journal ends: after a crash, a shutdown, a
-    /// lost lease. One that has ended already ends again, at once and without any effect.
+    /// lost lease. It looks at what is there before it does anything else, and the time in which nobody
+    /// drove it is no lack of progress; see [`Input::TakenOver`](crate::rollout::Input::TakenOver). One
+    /// that has ended already ends again, at once and without any effect.
     ///
     /// # Errors
     /// When there is nothing to resume; when another driver holds the workload, also one that crashed

@@ -1,6 +1,11 @@
 //! How far a proxy is on its way to its end.
 
+use std::future::poll_fn;
+use std::pin::pin;
+use std::task::Poll;
+
 use tokio::sync::watch;
+use tokio::task::unconstrained;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd)]
 pub(crate) enum Phase {
@@ -13,6 +18,19 @@ pub(crate) enum Phase {
 
 /// Waits until the proxy comes to `end`.
 pub(crate) async fn reached(phase: &mut watch::Receiver<Phase>, end: Phase) {
-    // An error means that the last handle is gone, which is the end too.
-    let _ = phase.wait_for(|phase| *phase >= end).await;
+    let seen = phase.clone();
+    // Unconstrained, because it would not be registered where its task had used up its budget.
+    let mut waiting = pin!(unconstrained(phase.wait_for(|phase| *phase >= end)));
+    let mut is_registered = false;
+    poll_fn(|cx| {
+        // A connection asks whenever it wakes up, and always from one task: once that is registered, a
+        // look at the version suffices. Waiting would take a lock that all connections share.
+        if is_registered && matches!(seen.has_changed(), Ok(false)) {
+            return Poll::Pending;
+        }
+        is_registered = true;
+        // An error means that the last handle is gone, which is the end too.
+        waiting.as_mut().poll(cx).map(drop)
+    })
+    .await;
 }

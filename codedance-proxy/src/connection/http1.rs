@@ -8,11 +8,12 @@ use hyper::body::{Body, Incoming};
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::sync::watch;
 
 use super::note_end;
+use super::timer::ConnectionTimer;
 use crate::inbound::Guard;
 use crate::limits::Limits;
 use crate::phase::{Phase, reached};
@@ -37,7 +38,7 @@ pub(crate) async fn serve<S, F, B>(
         builder.max_headers(limits.headers);
     }
     let mut connection = builder
-        .timer(TokioTimer::new())
+        .timer(ConnectionTimer::new())
         .header_read_timeout(header_timeout)
         .serve_connection(TokioIo::new(stream), service_fn(answer))
         .with_upgrades();

@@ -3,6 +3,7 @@
 mod http1;
 mod http2;
 mod opening;
+mod timer;
 
 use std::convert::Infallible;
 use std::net::SocketAddr;

@@ -10,7 +10,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::answer::Answer;
-use crate::connection::serve_http1;
+use crate::connection::{ConnectionTimer, serve_http1};
 use crate::exposition;
 use crate::inbound::Guard;
 use crate::limits::Limits;
@@ -32,7 +32,11 @@ pub(crate) async fn serve_admin(
         })
     };
     let header_timeout = plane.config.header_timeout;
-    serve_http1(stream, limits, header_timeout, phase, answer, || None).await;
+    let timer = ConnectionTimer::new();
+    serve_http1(stream, limits, header_timeout, timer, phase, answer, || {
+        None
+    })
+    .await;
 }
 
 fn admin(plane: &Plane, request: &Request<Incoming>) -> Response<Answer> {

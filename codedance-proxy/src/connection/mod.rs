@@ -6,14 +6,18 @@ mod opening;
 mod timer;
 
 use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
 use std::net::SocketAddr;
 use std::pin::pin;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until};
+use tokio_util::either::Either;
 use tracing::debug;
 
 use crate::client::{Client, Peer};
@@ -22,9 +26,11 @@ use crate::inbound::Guard;
 use crate::phase::{Phase, reached};
 use crate::server::Plane;
 use crate::tls::Acceptor;
+use http1::Quiet;
 use opening::Reopened;
 
 pub(crate) use http1::serve as serve_http1;
+pub(crate) use timer::ConnectionTimer;
 
 /// Which version of HTTP is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -34,18 +40,21 @@ pub(crate) enum Speaks {
 }
 
 /// Serves a client until it is done or the proxy is over.
-pub(crate) async fn serve_client(
+///
+/// There are as many of these as clients, and most of them wait: what they hold then decides how much
+/// memory the proxy needs. So they are blocks that use what they have captured where it lies, and
+/// whatever serves clients that are not waiting is boxed.
+pub(crate) fn serve_client(
     plane: Arc<Plane>,
     stream: TcpStream,
     address: SocketAddr,
     phase: watch::Receiver<Phase>,
-) {
+) -> impl Future<Output = ()> + Send {
     let is_secure = plane.tls.is_some();
     let peer = Peer { address, is_secure };
     match plane.tls.clone() {
-        None => open(plane, stream, peer, phase).await,
-        // Apart, because it would make the tasks of all clients larger.
-        Some(tls) => Box::pin(serve_securely(plane, tls, stream, peer, phase)).await,
+        None => Either::Left(serve(plane, Reopened::unread(stream), None, peer, phase)),
+        Some(tls) => Either::Right(Box::pin(serve_securely(plane, tls, stream, peer, phase))),
     }
 }
 
@@ -61,65 +70,96 @@ async fn serve_securely(
         accepted = tls.accept(stream) => accepted,
         () = reached(&mut phase, Phase::Finishing) => return,
     };
-    match accepted {
-        Some((stream, Some(speaks))) => {
-            serve(plane, Reopened::unread(stream), speaks, peer, phase).await;
-        }
-        Some((stream, None)) => open(plane, stream, peer, phase).await,
-        None => {}
+    if let Some((stream, speaks)) = accepted {
+        serve(plane, Reopened::unread(stream), speaks, peer, phase).await;
     }
 }
 
-/// Serves a client that shows by what it sends which version it speaks.
-async fn open<S>(plane: Arc<Plane>, stream: S, peer: Peer, mut phase: watch::Receiver<Phase>)
+/// Serves a client that may show only by what it sends which version it speaks.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "a function would hold its arguments twice"
+)]
+fn serve<S>(
+    plane: Arc<Plane>,
+    mut stream: Reopened<S>,
+    speaks: Option<Speaks>,
+    peer: Peer,
+    mut phase: watch::Receiver<Phase>,
+) -> impl Future<Output = ()> + Send
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let opened = {
-        let limit = plane.config.header_timeout;
-        let mut opening = pin!(timeout(limit, opening::read(stream)));
-        tokio::select! {
-            biased;
-            opened = &mut opening => opened,
-            () = reached(&mut phase, Phase::Finishing) => return,
+    async move {
+        let mut until = Instant::now() + plane.config.header_timeout;
+        let speaks = match speaks {
+            Some(speaks) => Some(speaks),
+            None => in_time(|cx| stream.poll_begin(cx), until, &mut phase).await,
+        };
+        match speaks {
+            // Nothing has come in all that time, or a few bytes that look like HTTP/2.
+            None => return,
+            Some(Speaks::Http2) => return Box::pin(http2::serve(plane, stream, peer, phase)).await,
+            Some(Speaks::Http1) => {}
         }
-    };
-    match opened {
-        Ok(Ok((stream, speaks))) => serve(plane, stream, speaks, peer, phase).await,
-        Ok(Err(error)) => debug!(%error, "a client's connection ended at its beginning"),
-        // Nothing has come in all that time, or a few bytes that look like HTTP/2.
-        Err(_) => {}
+        loop {
+            let speaking = Box::pin(speak_http1(&plane, stream, peer, phase.clone(), until));
+            (stream, until) = match speaking.await {
+                Some(quiet) => (quiet.stream, quiet.until),
+                None => return,
+            };
+            if in_time(|cx| stream.poll_resume(cx), until, &mut phase).await != Some(true) {
+                return stream.leave().await;
+            }
+        }
     }
 }
 
-async fn serve<S>(
-    plane: Arc<Plane>,
-    stream: Reopened<S>,
-    speaks: Speaks,
+/// What is read by then, if the proxy goes on that long.
+async fn in_time<T>(
+    mut read: impl FnMut(&mut Context<'_>) -> Poll<io::Result<T>>,
+    until: Instant,
+    phase: &mut watch::Receiver<Phase>,
+) -> Option<T> {
+    let mut finishing = pin!(reached(phase, Phase::Finishing));
+    let mut late = pin!(sleep_until(until));
+    poll_fn(|cx| {
+        if let Poll::Ready(read) = read(cx) {
+            return Poll::Ready(read.map_err(note_silence).ok());
+        }
+        let is_over = finishing.as_mut().poll(cx).is_ready() || late.as_mut().poll(cx).is_ready();
+        if is_over {
+            Poll::Ready(None)
+        } else {
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+fn note_silence(error: io::Error) {
+    debug!(%error, "a client's connection ended before a request");
+}
+
+async fn speak_http1<S>(
+    plane: &Plane,
+    stream: S,
     peer: Peer,
     phase: watch::Receiver<Phase>,
-) where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    match speaks {
-        Speaks::Http1 => speak_http1(plane, stream, peer, phase).await,
-        Speaks::Http2 => Box::pin(http2::serve(plane, stream, peer, phase)).await,
-    }
-}
-
-async fn speak_http1<S>(plane: Arc<Plane>, stream: S, peer: Peer, phase: watch::Receiver<Phase>)
+    until: Instant,
+) -> Option<Quiet<S>>
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
     let limits = plane.config.limits;
     let stream = Guard::new(stream, limits, plane.config.send_timeout);
-    let plane = &*plane;
     let client = &Client::new(peer, plane.trust.clone(), stream.verdict());
     let answer =
         |request| async move { Ok::<_, Infallible>(forward(plane, client, request).await) };
     let header_timeout = plane.config.header_timeout;
+    let timer = ConnectionTimer::for_client(until, header_timeout);
     let tunnel = || client.tunnel();
-    serve_http1(stream, limits, header_timeout, phase, answer, tunnel).await;
+    serve_http1(stream, limits, header_timeout, timer, phase, answer, tunnel).await
 }
 
 fn note_end(ended: hyper::Result<()>) {

@@ -1,43 +1,16 @@
 //! Which version of HTTP a client speaks, by the first bytes that it sends.
 
+use std::future::poll_fn;
 use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Speaks;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
-
-/// Reads as much as it takes to know, and returns a stream that begins from the beginning.
-pub(crate) async fn read<S>(mut stream: S) -> io::Result<(Reopened<S>, Speaks)>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-{
-    let mut first = [0; PREFACE.len()];
-    let mut length = 0;
-    while length < PREFACE.len() && first[..length] == PREFACE[..length] {
-        let read = stream.read(&mut first[length..]).await?;
-        if read == 0 {
-            break;
-        }
-        length += read;
-    }
-    let speaks = if first == *PREFACE {
-        Speaks::Http2
-    } else {
-        Speaks::Http1
-    };
-    let stream = Reopened {
-        stream,
-        first,
-        length,
-        read: 0,
-    };
-    Ok((stream, speaks))
-}
 
 /// A stream of which the first bytes have been read, and are read again.
 #[derive(Debug)]
@@ -58,6 +31,41 @@ impl<S> Reopened<S> {
             length: 0,
             read: 0,
         }
+    }
+}
+
+impl<S: AsyncRead + AsyncWrite + Unpin> Reopened<S> {
+    /// Reads as much from the beginning as it takes to know what is spoken.
+    pub(crate) fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Speaks>> {
+        while self.length < PREFACE.len() && self.first[..self.length] == PREFACE[..self.length] {
+            if ready!(self.poll_first(cx))? == 0 {
+                break;
+            }
+        }
+        Poll::Ready(Ok(if self.first == *PREFACE {
+            Speaks::Http2
+        } else {
+            Speaks::Http1
+        }))
+    }
+
+    /// Once everything has been read, waits for more: false when there is no more.
+    pub(crate) fn poll_resume(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
+        (self.length, self.read) = (0, 0);
+        self.poll_first(cx).map_ok(|read| read > 0)
+    }
+
+    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let mut rest = ReadBuf::new(&mut self.first[self.length..]);
+        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut rest))?;
+        let read = rest.filled().len();
+        self.length += read;
+        Poll::Ready(Ok(read))
+    }
+
+    /// Tells the client that nothing more comes, if that can be said at once.
+    pub(crate) async fn leave(&mut self) {
+        poll_fn(|cx| Poll::Ready(_ = Pin::new(&mut self.stream).poll_shutdown(cx))).await;
     }
 }
 

@@ -31,6 +31,7 @@ pub(crate) struct Verdict {
     refusal: OnceLock<Refusal>,
     /// What the client sends is no longer HTTP.
     other_protocol: AtomicBool,
+    is_at_rest: AtomicBool,
 }
 
 impl Verdict {
@@ -49,6 +50,11 @@ impl Verdict {
     pub(crate) fn switch_protocol(&self) {
         self.other_protocol.store(true, Relaxed);
     }
+
+    /// Whether no message has begun that has not ended, and nothing is left to be sent.
+    pub(crate) fn is_at_rest(&self) -> bool {
+        self.is_at_rest.load(Relaxed)
+    }
 }
 
 /// Reads from a client and scans what it reads.
@@ -65,6 +71,8 @@ pub(crate) struct Guard<S> {
     ready: usize,
     verdict: Arc<Verdict>,
     end: Option<End>,
+    /// Nothing has been written since the stream was flushed.
+    is_flushed: bool,
     send_timeout: Duration,
     /// Runs while the client takes nothing: most never make it wait.
     stalled: Option<Pin<Box<Sleep>>>,
@@ -89,6 +97,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
             ready: 0,
             verdict: Arc::default(),
             end: None,
+            is_flushed: true,
             send_timeout,
             stalled: None,
         }
@@ -96,6 +105,11 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 
     pub(crate) fn verdict(&self) -> Arc<Verdict> {
         Arc::clone(&self.verdict)
+    }
+
+    /// The stream of a connection that is at rest.
+    pub(crate) fn into_stream(self) -> S {
+        self.stream
     }
 
     /// Ends the connection: at once, unless the client was cut short and has yet to read why.
@@ -128,6 +142,41 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
         // The first fault ends the reading, so there is no second.
         let _ = self.verdict.refusal.set(refusal);
         self.end = Some(end);
+    }
+
+    /// Reads what can be handed on.
+    fn poll_clear(&mut self, cx: &mut Context<'_>, buf: &mut ReadBuf<'_>) -> Poll<io::Result<()>> {
+        let before = buf.filled().len();
+        loop {
+            if self.ready > 0 {
+                let here = self.ready.min(buf.remaining());
+                buf.put_slice(&self.held[..here]);
+                self.held.drain(..here);
+                self.ready -= here;
+                return Poll::Ready(Ok(()));
+            }
+            if self.verdict.other_protocol.load(Relaxed) && self.end.is_none() {
+                if self.held.is_empty() {
+                    return Pin::new(&mut self.stream).poll_read(cx, buf);
+                }
+                self.ready = self.held.len();
+                continue;
+            }
+            match self.end {
+                Some(End::Refused) => return Poll::Pending,
+                Some(End::Broken) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
+                None => {}
+            }
+            if self.held.is_empty() {
+                ready!(self.poll_fresh(cx, buf))?;
+                let nothing_came = self.held.is_empty() && self.end.is_none();
+                if buf.filled().len() > before || nothing_came {
+                    return Poll::Ready(Ok(()));
+                }
+            } else if !ready!(self.poll_more(cx))? && self.ready == 0 {
+                return Poll::Ready(Ok(()));
+            }
+        }
     }
 
     /// Reads into the caller's buffer, and holds back what cannot be handed on yet.
@@ -163,6 +212,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Guard<S> {
 }
 
 impl<S> Guard<S> {
+    /// Has others know whether the connection is at rest.
+    fn note_rest(&self) {
+        let is_between_messages = self.held.is_empty() && !self.scanner.is_within_body();
+        let is_at_rest = is_between_messages && self.end.is_none() && self.is_flushed;
+        self.verdict.is_at_rest.store(is_at_rest, Relaxed);
+    }
+
     /// What became of sending, or an error if nothing could be sent for too long.
     fn unless_stalled<T>(
         &mut self,
@@ -207,37 +263,9 @@ impl<S: AsyncRead + AsyncWrite + Unpin> AsyncRead for Guard<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        let before = buf.filled().len();
-        loop {
-            if this.ready > 0 {
-                let here = this.ready.min(buf.remaining());
-                buf.put_slice(&this.held[..here]);
-                this.held.drain(..here);
-                this.ready -= here;
-                return Poll::Ready(Ok(()));
-            }
-            if this.verdict.other_protocol.load(Relaxed) && this.end.is_none() {
-                if this.held.is_empty() {
-                    return Pin::new(&mut this.stream).poll_read(cx, buf);
-                }
-                this.ready = this.held.len();
-                continue;
-            }
-            match this.end {
-                Some(End::Refused) => return Poll::Pending,
-                Some(End::Broken) => return Poll::Ready(Err(io::ErrorKind::InvalidData.into())),
-                None => {}
-            }
-            if this.held.is_empty() {
-                ready!(this.poll_fresh(cx, buf))?;
-                let nothing_came = this.held.is_empty() && this.end.is_none();
-                if buf.filled().len() > before || nothing_came {
-                    return Poll::Ready(Ok(()));
-                }
-            } else if !ready!(this.poll_more(cx))? && this.ready == 0 {
-                return Poll::Ready(Ok(()));
-            }
-        }
+        let read = this.poll_clear(cx, buf);
+        this.note_rest();
+        read
     }
 }
 
@@ -249,12 +277,15 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write(cx, bytes);
+        this.is_flushed = false;
         this.unless_stalled(cx, written)
     }
 
     fn poll_flush(self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
         let this = self.get_mut();
         let flushed = Pin::new(&mut this.stream).poll_flush(cx);
+        this.is_flushed = flushed.is_ready();
+        this.note_rest();
         this.unless_stalled(cx, flushed)
     }
 
@@ -269,6 +300,7 @@ impl<S: AsyncWrite + Unpin> AsyncWrite for Guard<S> {
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
         let written = Pin::new(&mut this.stream).poll_write_vectored(cx, parts);
+        this.is_flushed = false;
         this.unless_stalled(cx, written)
     }
 

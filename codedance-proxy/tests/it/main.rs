@@ -11,6 +11,7 @@ mod http2;
 mod limits;
 mod mirroring;
 mod moving;
+mod quiet;
 mod retries;
 mod rules;
 mod stalling;

@@ -3,6 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
+    thread::sleep,
     time::Duration,
 };
 
@@ -16,6 +17,8 @@ use super::{
 use crate::bench::figure::{Figure, Goal};
 
 const CONNECTIONS: usize = 4_000;
+/// Nobody asks for anything for so long before the memory is looked at.
+const IDLE: Duration = Duration::from_secs(3);
 /// How much of nginx's memory ours may hold.
 const OF_NGINX: f64 = 1.5;
 
@@ -46,7 +49,7 @@ pub(super) fn measure(site: &Site) -> Result<Vec<Figure>> {
     Ok(figures.into())
 }
 
-/// What a server holds more for each connection that has had one answer.
+/// What a server holds more for each connection that has had one answer, a while ago.
 fn bytes_each(server: &Server, address: SocketAddr) -> Result<f64> {
     // What the first requests make once and for all is not the connections'.
     let warm = open(address)?;
@@ -54,6 +57,7 @@ fn bytes_each(server: &Server, address: SocketAddr) -> Result<f64> {
     let connections = (0..CONNECTIONS)
         .map(|_| open(address))
         .collect::<Result<Vec<_>>>()?;
+    sleep(IDLE);
     let each = (server.resident_bytes()? - before) / CONNECTIONS as f64;
     drop((warm, connections));
     Ok(each)

@@ -3,8 +3,7 @@
 use std::{
     io::{BufRead, BufReader, Read, Write},
     net::{SocketAddr, TcpStream},
-    thread::sleep,
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context, Result, ensure};
@@ -17,8 +16,8 @@ use super::{
 use crate::bench::figure::{Figure, Goal};
 
 const CONNECTIONS: usize = 4_000;
-/// Nobody asks for anything for so long before the memory is looked at.
-const IDLE: Duration = Duration::from_secs(3);
+/// For so long one client goes on asking while the others do not; then the memory is looked at.
+const IDLE: Duration = Duration::from_secs(5);
 /// How much of nginx's memory ours may hold.
 const OF_NGINX: f64 = 1.5;
 
@@ -50,6 +49,9 @@ pub(super) fn measure(site: &Site) -> Result<Vec<Figure>> {
 }
 
 /// What a server holds more for each connection that has had one answer, a while ago.
+///
+/// Allocators give memory back as they go about their work, and a server of which nobody at all asks for
+/// anything is none that anybody has.
 fn bytes_each(server: &Server, address: SocketAddr) -> Result<f64> {
     // What the first requests make once and for all is not the connections'.
     let warm = open(address)?;
@@ -57,7 +59,10 @@ fn bytes_each(server: &Server, address: SocketAddr) -> Result<f64> {
     let connections = (0..CONNECTIONS)
         .map(|_| open(address))
         .collect::<Result<Vec<_>>>()?;
-    sleep(IDLE);
+    let begun = Instant::now();
+    while begun.elapsed() < IDLE {
+        ask(&warm, address)?;
+    }
     let each = (server.resident_bytes()? - before) / CONNECTIONS as f64;
     drop((warm, connections));
     Ok(each)
@@ -67,8 +72,16 @@ fn bytes_each(server: &Server, address: SocketAddr) -> Result<f64> {
 fn open(address: SocketAddr) -> Result<TcpStream> {
     let stream = TcpStream::connect(address)?;
     stream.set_read_timeout(Some(Duration::from_secs(10)))?;
-    write!(&stream, "GET /1k HTTP/1.1\r\nhost: {address}\r\n\r\n")?;
-    let mut reader = BufReader::new(&stream);
+    stream.set_nodelay(true)?;
+    ask(&stream, address)?;
+    Ok(stream)
+}
+
+/// Has one answer.
+fn ask(mut stream: &TcpStream, address: SocketAddr) -> Result<()> {
+    let request = format!("GET /1k HTTP/1.1\r\nhost: {address}\r\n\r\n");
+    stream.write_all(request.as_bytes())?;
+    let mut reader = BufReader::new(stream);
     let mut line = String::new();
     reader.read_line(&mut line)?;
     ensure!(line.starts_with("HTTP/1.1 200"), "{address} answers {line}");
@@ -84,5 +97,5 @@ fn open(address: SocketAddr) -> Result<TcpStream> {
     }
     let mut body = vec![0; length.context("the answer says how long it is")?];
     reader.read_exact(&mut body)?;
-    Ok(stream)
+    Ok(())
 }

@@ -353,7 +353,7 @@ pub(crate) fn statuses(answers: &str) -> Vec<u16> {
 }
 
 /// Reads one request without a body from a raw connection; `None` when the other side has closed.
-pub(crate) async fn read_head(stream: &mut TcpStream) -> Option<String> {
+pub(crate) async fn read_head(stream: &mut (impl AsyncRead + Unpin)) -> Option<String> {
     let mut head = Vec::new();
     while !head.ends_with(b"\r\n\r\n") {
         head.push(stream.read_u8().await.ok()?);

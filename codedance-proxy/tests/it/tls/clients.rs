@@ -226,3 +226,29 @@ async fn a_proxy_without_a_proper_certificate_does_not_start() {
     let foreign = refused(shop.chain.clone(), other.key.clone()).await;
     assert!(foreign.starts_with("the key in "), "{foreign}");
 }
+
+/// What is left of a connection at rest is not only its socket, but the session, too.
+#[tokio::test]
+async fn a_quiet_client_asks_again_over_the_same_session() {
+    let backend = Backend::saying("ok").await;
+    let authority = Authority::new();
+    let config = secured(&authority.sign("shop"));
+    let proxy = proxy(config, &[&backend], &[]).await;
+    let stream = connect(&proxy, &authority, "shop", &["http/1.1"]).await;
+    let mut stream = stream.unwrap();
+    for _ in 0..3 {
+        let request = "GET / HTTP/1.1\r\nHost: shop\r\n\r\n";
+        stream.write_all(request.as_bytes()).await.unwrap();
+        let answer = timeout(PATIENCE, read_head(&mut stream)).await;
+        let head = answer.expect("no answer comes").unwrap();
+        assert!(head.starts_with("HTTP/1.1 200"), "{head}");
+        let mut body = [0; 2];
+        stream.read_exact(&mut body).await.unwrap();
+        assert_eq!(&body, b"ok");
+        // Long enough to be put to rest.
+        tokio::time::sleep(Duration::from_millis(1_500)).await;
+    }
+    stop(proxy).await;
+    let ended = timeout(PATIENCE, stream.read(&mut [0; 1])).await;
+    assert!(matches!(ended.expect("it stays open"), Ok(0) | Err(_)));
+}

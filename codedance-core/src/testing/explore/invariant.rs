@@ -224,16 +224,20 @@ pub(in crate::testing) fn of_events(
 ) -> Result<Option<Verdict>, String> {
     let mut verdict = view.verdict;
     let paused = view.rollout.phase() == Phase::Paused;
+    // What was due already when the pause came, late as it was, has happened before it.
+    let pause = events
+        .iter()
+        .position(|event| event.what == Happening::Commanded(Command::Pause));
     let by_hand = events.iter().any(|event| {
         matches!(
             event.what,
             Happening::Commanded(Command::Promote | Command::PromoteFull)
         )
     });
-    for event in events {
+    for (place, event) in events.iter().enumerate() {
         match &event.what {
             Happening::StageEarned { stage } => {
-                if paused {
+                if paused && pause.is_none_or(|pause| place > pause) {
                     return Err("a stage is passed while paused".to_owned());
                 }
                 let analysed = plan

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::system::System;
 use super::world::{Oracle, World};
-use crate::decision::{Reaction, Verdict};
+use crate::decision::{Policy, Reaction, Verdict};
 use crate::percent::Percent;
 use crate::plan::Plan;
 use crate::rollout::{
@@ -216,10 +216,11 @@ fn of_scale(view: View<'_>, fleet: &Fleet) -> Result<(), String> {
     }
 }
 
-/// Of the events of a step by `plan`. Returns the last verdict of the stage now in force.
+/// Of the events of a step by `plan` and `policy`. Returns the last verdict of the stage now in force.
 pub(in crate::testing) fn of_events(
     view: View<'_>,
     plan: &Plan,
+    policy: &Policy,
     events: &[Event],
 ) -> Result<Option<Verdict>, String> {
     let mut verdict = view.verdict;
@@ -244,8 +245,8 @@ pub(in crate::testing) fn of_events(
                     .stages()
                     .get(*stage)
                     .is_some_and(|stage| stage.analysis)
-                    && view.rollout.policy().watches()
-                    && view.rollout.policy().on_bad_metrics() != Reaction::Ignore;
+                    && policy.watches()
+                    && policy.on_bad_metrics() != Reaction::Ignore;
                 let full = view
                     .rollout
                     .explain()

@@ -400,7 +400,7 @@ impl System {
     }
 
     fn note(&mut self, plan: &Plan, events: &[Event]) -> Result<(), String> {
-        self.verdict = invariant::of_events(self.view(), plan, events)?;
+        self.verdict = invariant::of_events(self.view(), plan, self.rollout.policy(), events)?;
         Ok(())
     }
 

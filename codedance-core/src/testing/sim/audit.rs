@@ -156,7 +156,8 @@ impl Audit {
             | Input::TakenOver { .. }
             | Input::Tick => {}
         }
-        let plan = rollout.plan().clone();
+        // Those that the step is taken by: it may be the one that replaces them.
+        let (plan, policy) = (rollout.plan().clone(), rollout.policy().clone());
         let blind = is_blind(rollout, input);
         let events = rollout
             .step(at, input.clone())
@@ -177,7 +178,7 @@ impl Audit {
             verdict: judged.or(self.verdict),
             ..view
         };
-        self.verdict = invariant::of_events(view, &plan, &events)?;
+        self.verdict = invariant::of_events(view, &plan, &policy, &events)?;
         for event in &events {
             self.happened(event, blind, world)?;
         }

@@ -28,6 +28,19 @@ pub(crate) enum Standing {
     Over,
 }
 
+impl Standing {
+    /// Where the rollout to `canary` stands in these stories.
+    pub(crate) fn of(canary: &Revision, stories: &[Story]) -> Self {
+        let story = stories.iter().find(|story| &story.canary == canary);
+        match story.map(|story| story.outcome) {
+            None => Self::New,
+            Some(Ending::Unfinished) => Self::UnderWay,
+            Some(Ending::Completed) => Self::Promoted,
+            Some(_) => Self::Over,
+        }
+    }
+}
+
 impl Books {
     /// Opens the journal in `directory`; without one, in a new directory that is removed at the end.
     pub(crate) async fn open(directory: Option<&Path>, workload: &WorkloadName) -> Result<Self> {
@@ -61,18 +74,6 @@ impl Books {
     pub(crate) async fn stories(&self) -> Result<Vec<Story>> {
         let entries = self.store.export(&self.workload).await?;
         Ok(Teller::new().all(&entries)?)
-    }
-
-    /// Where the rollout to `canary` stands.
-    pub(crate) async fn standing(&self, canary: &Revision) -> Result<Standing> {
-        let stories = self.stories().await?;
-        let story = stories.iter().find(|story| &story.canary == canary);
-        Ok(match story.map(|story| story.outcome) {
-            None => Standing::New,
-            Some(Ending::Unfinished) => Standing::UnderWay,
-            Some(Ending::Completed) => Standing::Promoted,
-            Some(_) => Standing::Over,
-        })
     }
 
     pub(crate) async fn close(self) -> Result<()> {

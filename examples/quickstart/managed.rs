@@ -77,9 +77,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let driver = driver.build();
 
     let canaries = [&v2, &v3, &v4].into_iter().take(if crash { 3 } else { 2 });
+    let before = books.stories().await?;
     let mut in_service = v1.clone();
     for canary in canaries.clone() {
-        if books.standing(canary).await? == Standing::Promoted {
+        if Standing::of(canary, &before) == Standing::Promoted {
             in_service = canary.clone();
         }
     }
@@ -97,7 +98,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         if operator.interrupted() {
             break;
         }
-        let begin = match books.standing(canary).await? {
+        let begin = match Standing::of(canary, &before) {
             Standing::New => Begin::Anew(policy.clone()),
             Standing::UnderWay => {
                 view.say(&format!("going on with {canary} where the journal ends"));

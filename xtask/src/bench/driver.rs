@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, last_line};
 use crate::sh::Cmd;
 
 /// How many rollouts the driver has to carry for its figures to count.
@@ -32,13 +32,7 @@ fn figures_of(output: &str) -> Result<Vec<Figure>> {
         resident_bytes_each: f64,
         core_share: f64,
     }
-    let json = output
-        .lines()
-        .rev()
-        .find(|line| line.trim_start().starts_with('{'));
-    let json = json.context("The bench of the driver printed no line of JSON")?;
-    let line: Line = serde_json::from_str(json)
-        .with_context(|| format!("The bench of the driver printed `{json}`"))?;
+    let line: Line = last_line(output).context("The bench of the driver leaves no figures")?;
     ensure!(
         line.rollouts >= ROLLOUTS,
         "The bench of the driver ran {} rollouts; the goals are for {ROLLOUTS}.",

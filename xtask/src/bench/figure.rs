@@ -1,6 +1,7 @@
 //! What a benchmark found, beside its goal.
 
-use serde::Serialize;
+use anyhow::{Context, Result};
+use serde::{Serialize, de::DeserializeOwned};
 
 /// One figure, beside whom we compare with and the goal.
 ///
@@ -121,6 +122,18 @@ impl Figure {
         self.note = note.into();
         self
     }
+}
+
+/// What a benchmark says in its last line of JSON, behind any other output.
+///
+/// # Errors
+///
+/// If there is no such line, or it says something else; the line is named.
+pub(crate) fn last_line<T: DeserializeOwned>(output: &str) -> Result<T> {
+    let mut lines = output.lines().rev();
+    let json = lines.find(|line| line.trim_start().starts_with('{'));
+    let json = json.context("it printed no line of JSON")?;
+    serde_json::from_str(json).with_context(|| format!("it printed `{json}`"))
 }
 
 /// The value in the middle.

@@ -3,7 +3,7 @@
 use anyhow::{Context, Result, ensure};
 use serde::Deserialize;
 
-use super::figure::{Figure, Goal};
+use super::figure::{Figure, Goal, last_line};
 use crate::{services, sh::Cmd};
 
 /// How many entries of one rollout have to become durable while the disk syncs once. Each waits for the
@@ -34,13 +34,7 @@ fn figures_of(output: &str) -> Result<Vec<Figure>> {
         postgres_one: Vec<f64>,
         postgres_thousand: Vec<f64>,
     }
-    let json = output
-        .lines()
-        .rev()
-        .find(|line| line.trim_start().starts_with('{'));
-    let json = json.context("The bench of the store printed no line of JSON")?;
-    let line: Line = serde_json::from_str(json)
-        .with_context(|| format!("The bench of the store printed `{json}`"))?;
+    let line: Line = last_line(output).context("The bench of the store leaves no figures")?;
     ensure!(
         !line.syncs.is_empty(),
         "The bench of the store had no round."

@@ -167,11 +167,7 @@ impl Cmd {
     pub(crate) fn run_for(&self, what: &str, limit: Duration, code: i32) -> Result<Duration> {
         println!("$ {self}");
         let start = Instant::now();
-        let mut child = self
-            .command()?
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("failed to start `{self}`"))?;
+        let mut child = self.spawn()?;
         loop {
             if let Some(status) = child.try_wait()? {
                 self.expect(what, status, code)?;
@@ -196,11 +192,7 @@ impl Cmd {
     pub(crate) fn run_until_killed(&self, what: &str, life: Duration) -> Result<bool> {
         println!("$ {self}    # killed after {} ms", life.as_millis());
         let start = Instant::now();
-        let mut child = self
-            .command()?
-            .stdin(Stdio::null())
-            .spawn()
-            .with_context(|| format!("failed to start `{self}`"))?;
+        let mut child = self.spawn()?;
         while start.elapsed() < life {
             if let Some(status) = child.try_wait()? {
                 self.expect(what, status, 0)?;
@@ -215,6 +207,14 @@ impl Cmd {
         }
         // It was over already when the signal came.
         self.expect(what, status, 0).map(|()| true)
+    }
+
+    /// Starts the command with its output shown and nothing to read.
+    fn spawn(&self) -> Result<Child> {
+        self.command()?
+            .stdin(Stdio::null())
+            .spawn()
+            .with_context(|| format!("failed to start `{self}`"))
     }
 
     /// A failure that this command repeats.

@@ -47,6 +47,26 @@ fn there(desired: u32, ready: u32, weight: Percent) -> Observation {
     Observation::new(fleet, Split::new(v("v1"), v("v2"), weight))
 }
 
+/// A split that is in force at once.
+fn routed(split: &Split) -> Report {
+    Report::Routed {
+        split: split.clone(),
+        propagation: Duration::ZERO,
+    }
+}
+
+/// A look without an error on either side.
+fn healthy(observation: Observation) -> Report {
+    let good = Sample::Counts {
+        bad: 0,
+        total: 1_000,
+    };
+    Report::Measured {
+        readings: vec![Reading::new("errors", good, good)],
+        observation,
+    }
+}
+
 /// Does what it wants in a world that obeys, until it is about to do what `stop` names, or for good.
 fn obey(rollout: &mut Rollout, now: &mut Timestamp, until: Timestamp, stop: &str) {
     let mut seen = there(0, 0, Percent::ZERO);
@@ -65,21 +85,9 @@ fn obey(rollout: &mut Rollout, now: &mut Timestamp, until: Timestamp, stop: &str
                     Action::Route(split) => {
                         let fleet = seen.fleet.clone().unwrap();
                         seen = Observation::new(fleet, split.clone());
-                        Report::Routed {
-                            split: split.clone(),
-                            propagation: Duration::ZERO,
-                        }
+                        routed(split)
                     }
-                    Action::Measure(_) => {
-                        let good = Sample::Counts {
-                            bad: 0,
-                            total: 1_000,
-                        };
-                        Report::Measured {
-                            readings: vec![Reading::new("errors", good, good)],
-                            observation: seen.clone(),
-                        }
-                    }
+                    Action::Measure(_) => healthy(seen.clone()),
                     other => panic!("{other} is not wanted yet"),
                 };
                 (Input::Outcome(effect.id, Ok(report)), *now)
@@ -170,24 +178,9 @@ fn a_stage_is_passed_only_on_what_is_there_and_a_new_look() {
                 lost = false;
                 Report::Observed(there(1, 1, Percent::ZERO).fleet.unwrap().into())
             }
-            Action::Route(split) => Report::Routed {
-                split: split.clone(),
-                propagation: Duration::ZERO,
-            },
-            Action::Measure(_) => {
-                let good = Sample::Counts {
-                    bad: 0,
-                    total: 1_000,
-                };
-                Report::Measured {
-                    readings: vec![Reading::new("errors", good, good)],
-                    observation: if lost {
-                        there(0, 0, Percent::ZERO)
-                    } else {
-                        there(1, 1, Percent::ratio(1, 2))
-                    },
-                }
-            }
+            Action::Route(split) => routed(split),
+            Action::Measure(_) if lost => healthy(there(0, 0, Percent::ZERO)),
+            Action::Measure(_) => healthy(there(1, 1, Percent::ratio(1, 2))),
             other => panic!("{other}"),
         };
         rollout

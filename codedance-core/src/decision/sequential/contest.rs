@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::noise::{Noise, Past};
+use super::noise::Scatter;
 use super::odds::{ALTERNATIVES, Interval};
 use super::wealth::Wealth;
 
@@ -38,7 +38,7 @@ impl Count {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Packed", into = "Packed")]
 pub(super) struct Contest {
-    past: Past,
+    scatter: Scatter,
     worse: Wealth,
     /// The bet that the canary is much worse, for whoever wants proof that it is not.
     proof: Proof,
@@ -51,16 +51,16 @@ pub(super) struct Contest {
 #[serde(transparent)]
 struct Proof(Option<Wealth>);
 
-type Packed = (Past, Wealth, Proof, [u64; 4]);
+type Packed = (Scatter, Wealth, Proof, [u64; 4]);
 
 impl From<Packed> for Contest {
-    fn from((past, worse, proof, counts): Packed) -> Self {
+    fn from((scatter, worse, proof, counts): Packed) -> Self {
         let count = |bad: u64, total| Count {
             bad: bad.min(total),
             total,
         };
         Self {
-            past,
+            scatter,
             worse,
             proof,
             canary: count(counts[0], counts[1]),
@@ -73,7 +73,7 @@ impl From<Contest> for Packed {
     fn from(contest: Contest) -> Self {
         let Contest { canary, stable, .. } = contest;
         (
-            contest.past,
+            contest.scatter,
             contest.worse,
             contest.proof,
             [canary.bad, canary.total, stable.bad, stable.total],
@@ -84,7 +84,7 @@ impl From<Contest> for Packed {
 impl Contest {
     /// Learns from an interval of the stable side before the rollout.
     pub(super) fn learn(&mut self, stable: Count) {
-        self.past.add(stable.bad, stable.total);
+        self.scatter.add(stable.bad, stable.total);
     }
 
     /// Prepares for the next look, before anything is known of it.
@@ -109,7 +109,7 @@ impl Contest {
         if let Some(interval) =
             Interval::new((canary.bad, canary.total), (stable.bad, stable.total))
         {
-            let noise = Noise::of_shares(self.past.variation(worse.noise));
+            let noise = self.scatter.noise(worse.noise);
             let weigh = |against: &Hypotheses| {
                 interval.evidence(noise, against.null, &against.alternatives)
             };
@@ -118,7 +118,7 @@ impl Contest {
                 proof.pay(&weigh(much_worse));
             }
         }
-        self.past.add(stable.bad, stable.total);
+        self.scatter.add(stable.bad, stable.total);
         self.canary.add(canary);
         self.stable.add(stable);
     }

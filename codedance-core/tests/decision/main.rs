@@ -7,3 +7,4 @@ mod properties;
 mod rules;
 mod support;
 mod thresholds;
+mod what_if;

@@ -1,5 +1,6 @@
 //! The decision layer, from outside.
 
+mod comparison;
 mod judges;
 mod policy;
 mod properties;

@@ -1,6 +1,10 @@
 //! The decision layer, from outside.
 
+mod argo;
+mod flagger;
 mod judges;
+mod kayenta;
+mod onlookers;
 mod policy;
 mod properties;
 #[cfg(feature = "rules")]

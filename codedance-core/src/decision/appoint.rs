@@ -9,6 +9,12 @@ use super::builder::{PolicyBuilder, PolicyError};
 use super::classic::{Classic, ClassicConfig};
 use super::metric::Watch;
 use super::panel::{Absent, Panel};
+use super::rivals::flagger::{Flagger, FlaggerConfig};
+use super::rivals::kayenta::{Kayenta, KayentaConfig};
+use super::rivals::{
+    self,
+    argo::{Argo, ArgoConfig},
+};
 use super::thresholds::{Thresholds, ThresholdsConfig};
 
 /// One judge that a policy appoints.
@@ -22,6 +28,12 @@ pub enum JudgeConfig {
     Classic(ClassicConfig),
     /// Rules of the user's own, in CEL. Needs the feature `rules`.
     Rules(Vec<RuleConfig>),
+    /// As Kayenta decides: [`Kayenta`](super::Kayenta).
+    Kayenta(KayentaConfig),
+    /// As Flagger decides: [`Flagger`](super::Flagger).
+    Flagger(FlaggerConfig),
+    /// As Argo Rollouts decides: [`Argo`](super::Argo).
+    Argo(ArgoConfig),
     /// A judge of the user's own, by its [name](super::Judge::name).
     Own(String),
 }
@@ -52,7 +64,10 @@ pub enum RuleAction {
 
 /// The judges of a checked policy, ready to judge.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Bench(Vec<Seat>);
+pub(super) struct Bench {
+    judges: Vec<Seat>,
+    onlookers: Vec<Seat>,
+}
 
 #[derive(Clone, Debug)]
 enum Seat {
@@ -70,34 +85,29 @@ impl PartialEq for Bench {
 impl Bench {
     pub(super) fn appoint(
         policy: &PolicyBuilder,
-        watches: Arc<[Watch]>,
+        watches: &Arc<[Watch]>,
     ) -> Result<Self, PolicyError> {
-        let thresholds = |config: &ThresholdsConfig| -> Result<Seat, PolicyError> {
-            let judge = Thresholds::appoint(config, policy, Arc::clone(&watches))?;
-            Ok(Seat::Taken(Arc::new(judge)))
+        let seats = |key: &str, appointed: &[JudgeConfig]| -> Result<Vec<Seat>, PolicyError> {
+            let each = appointed.iter().enumerate().map(|(index, config)| {
+                seat(config, policy, watches)
+                    .map_err(|error| error.under(&format!("{key}[{index}]")))
+            });
+            each.collect()
         };
-        let appointed = &policy.judges;
-        if appointed.is_empty() && !watches.is_empty() {
-            return Ok(Self(vec![thresholds(&ThresholdsConfig::default())?]));
+        let mut judges = seats("judges", &policy.judges)?;
+        let onlookers = seats("onlookers", &policy.onlookers)?;
+        if judges.is_empty() && !watches.is_empty() {
+            let usual = JudgeConfig::Thresholds(ThresholdsConfig::default());
+            judges.push(seat(&usual, policy, watches)?);
         }
-        let seat = |config: &JudgeConfig| match config {
-            JudgeConfig::Thresholds(config) => {
-                thresholds(config).map_err(|error| error.under("thresholds"))
-            }
-            JudgeConfig::Classic(_) => Classic::appoint(policy, &watches)
-                .map(|judge| Seat::Taken(Arc::new(judge)))
-                .map_err(|problem| PolicyError::new("classic", problem)),
-            JudgeConfig::Rules(rules) => appoint_rules(rules, policy, &watches).map(Seat::Taken),
-            JudgeConfig::Own(name) if name.trim().is_empty() => Err(PolicyError::new(
-                "own",
-                "is empty; write the name of a judge of your own",
-            )),
-            JudgeConfig::Own(name) => Ok(Seat::Own(name.clone())),
-        };
-        let seats = appointed.iter().enumerate().map(|(index, config)| {
-            seat(config).map_err(|error| error.under(&format!("judges[{index}]")))
-        });
-        seats.collect::<Result<_, _>>().map(Self)
+        if judges.is_empty() && !onlookers.is_empty() {
+            return Err(PolicyError::new(
+                "onlookers",
+                "there is nothing to look at; measure something under `metrics`, or appoint a judge \
+                 under `judges`",
+            ));
+        }
+        Ok(Self { judges, onlookers })
     }
 
     pub(super) fn panel(&self, own: &[Arc<dyn Judge>]) -> Arc<dyn Judge> {
@@ -108,8 +118,54 @@ impl Bench {
                 .find(|judge| judge.name() == name)
                 .map_or_else(|| Arc::new(Absent::new(name)) as Arc<dyn Judge>, Arc::clone),
         };
-        Arc::new(Panel::new(self.0.iter().map(take).collect()))
+        let judges = self.judges.iter().map(take).collect();
+        let onlookers = self.onlookers.iter().map(take).collect();
+        Arc::new(Panel::new(judges, onlookers))
     }
+}
+
+/// Makes one judge.
+fn seat(
+    config: &JudgeConfig,
+    policy: &PolicyBuilder,
+    watches: &Arc<[Watch]>,
+) -> Result<Seat, PolicyError> {
+    let all = || Arc::clone(watches);
+    match config {
+        JudgeConfig::Thresholds(config) => {
+            taken("thresholds", Thresholds::appoint(config, policy, all()))
+        }
+        JudgeConfig::Classic(_) => Classic::appoint(policy, watches)
+            .map(|judge| Seat::Taken(Arc::new(judge)))
+            .map_err(|problem| PolicyError::new("classic", problem)),
+        JudgeConfig::Rules(rules) => appoint_rules(rules, policy, watches).map(Seat::Taken),
+        JudgeConfig::Kayenta(config) => {
+            rivals::measured("kayenta", watches)?;
+            taken("kayenta", Kayenta::appoint(config, policy, all()))
+        }
+        JudgeConfig::Flagger(config) => {
+            rivals::measured("flagger", watches)?;
+            taken("flagger", Flagger::appoint(config, policy, all()))
+        }
+        JudgeConfig::Argo(config) => {
+            rivals::measured("argo", watches)?;
+            taken("argo", Argo::appoint(config, policy, all()))
+        }
+        JudgeConfig::Own(name) if name.trim().is_empty() => Err(PolicyError::new(
+            "own",
+            "is empty; write the name of a judge of your own",
+        )),
+        JudgeConfig::Own(name) => Ok(Seat::Own(name.clone())),
+    }
+}
+
+fn taken<J: Judge + 'static>(
+    key: &str,
+    judge: Result<J, PolicyError>,
+) -> Result<Seat, PolicyError> {
+    judge
+        .map(|judge| Seat::Taken(Arc::new(judge)))
+        .map_err(|error| error.under(key))
 }
 
 #[cfg(feature = "rules")]

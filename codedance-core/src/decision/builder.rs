@@ -20,6 +20,8 @@ pub struct PolicyBuilder {
     pub(super) metrics: Vec<Metric>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) judges: Vec<JudgeConfig>,
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(super) onlookers: Vec<JudgeConfig>,
     #[serde(with = "time::duration")]
     pub(super) interval: Duration,
     pub(super) on_bad_metrics: Reaction,
@@ -39,6 +41,7 @@ impl Default for PolicyBuilder {
         Self {
             metrics: Vec::new(),
             judges: Vec::new(),
+            onlookers: Vec::new(),
             interval: Duration::from_secs(30),
             on_bad_metrics: Reaction::Rollback,
             on_crash: Reaction::Rollback,
@@ -62,6 +65,12 @@ impl PolicyBuilder {
     /// Appoints one judge more. The first replaces the default.
     pub fn with_judge(mut self, judge: JudgeConfig) -> Self {
         self.judges.push(judge);
+        self
+    }
+
+    /// Lets one judge more [look on](Policy::onlookers).
+    pub fn with_onlooker(mut self, judge: JudgeConfig) -> Self {
+        self.onlookers.push(judge);
         self
     }
 
@@ -153,7 +162,7 @@ impl PolicyBuilder {
             traffic.check().map_err(|error| error.under("traffic"))?;
         }
         let watches = watches(&self.metrics)?;
-        let bench = Bench::appoint(&self, watches)?;
+        let bench = Bench::appoint(&self, &watches)?;
         Ok(Policy::of(self, bench))
     }
 }

@@ -76,7 +76,8 @@ impl Memory {
     /// Keeps `value`.
     ///
     /// Keep it small: it lies in every snapshot, which should fit a Kubernetes status (the built-in
-    /// judges stay below 2 KiB for 5 metrics).
+    /// judges stay below 2 KiB for 5 metrics; but for [`Kayenta`](super::Kayenta), which keeps up to 4 KB
+    /// a metric).
     ///
     /// # Panics
     /// When `value` cannot be written as JSON (a map whose keys are not text): a fault of the judge's

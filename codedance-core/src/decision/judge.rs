@@ -13,7 +13,7 @@ use super::{Evidence, Memory, Reason, ScoreRange};
 /// - **Total.** Any evidence is judged without a panic: NaN, infinities, no readings, a memory of
 ///   another shape.
 /// - **Absence decides nothing.** What is missing leads neither to [`Verdict::Advance`] nor, by itself,
-///   to [`Verdict::Rollback`].
+///   to [`Verdict::Rollback`]. (Judges that decide as other tools do take it as those do; each says how.)
 /// - **Explained.** Every verdict but `Advance` carries at least one [`Reason`].
 pub trait Judge: fmt::Debug + Send + Sync {
     /// The name by which a policy appoints it.
@@ -59,6 +59,10 @@ pub struct Assessment {
     /// What each metric contributed, in the policy's order.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub metrics: Vec<MetricAssessment>,
+    /// What the policy's [onlookers](super::Policy::onlookers) would have decided, in its order. It counts
+    /// for nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub onlookers: Vec<Onlooker>,
     /// What to show this judge at the next look.
     #[serde(skip)]
     pub memory: Memory,
@@ -73,6 +77,7 @@ impl Assessment {
             score: ScoreRange::UNKNOWN,
             reasons,
             metrics: Vec::new(),
+            onlookers: Vec::new(),
             memory: Memory::default(),
         }
     }
@@ -97,6 +102,23 @@ impl Assessment {
         self.memory = memory;
         self
     }
+}
+
+/// What a judge that only looks on would have decided.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+#[non_exhaustive]
+pub struct Onlooker {
+    /// The judge's name: `kayenta`, `flagger`, `argo`, `thresholds`, `classic`, `rules`, or that of a
+    /// judge of the user's own.
+    pub judge: String,
+    /// Its verdict.
+    pub verdict: Verdict,
+    /// How healthy the canary looks to it.
+    pub score: ScoreRange,
+    /// Why, the most important first; at least one unless the verdict is `Advance`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub reasons: Vec<Reason>,
 }
 
 /// What one metric contributed.

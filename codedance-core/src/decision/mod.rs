@@ -10,9 +10,14 @@
 //! | [`Thresholds`], the default | limits, read with the uncertainty that few requests leave; and the canary against stable, over all looks together | counts of good and bad looks, evidence |
 //! | [`Classic`] | 40, 30 and 30 points for three metrics | nothing |
 //! | `Rules` (feature `rules`) | the user's own expressions, in CEL | nothing |
+//! | [`Kayenta`] | ranks beside the stable revision's, by Mann and Whitney | the values of both sides |
+//! | [`Flagger`] | checks of limits, of which so many may fail | how many failed |
+//! | [`Argo`] | measurements, of which so many may fail, err, or be unable to tell | counts of them |
 //! | a [`Judge`] of the user's own | whatever it likes, as long as it is pure | whatever it likes, as JSON |
 //!
-//! [`Policy::judge`] makes one judge of all that are appointed: the worst [`Verdict`] counts.
+//! [`Policy::judge`] makes one judge of all that are appointed: the worst [`Verdict`] counts. `Kayenta`,
+//! `Flagger` and `Argo` decide as those tools do, for teams that come from there; as
+//! [onlookers](Policy::onlookers), judges only say what they would have decided.
 //!
 //! ```
 //! use codedance_core::decision::{Evidence, Limits, Memory, Metric, Policy, Verdict};
@@ -56,6 +61,7 @@ mod policy;
 mod quantity;
 mod rates;
 mod reason;
+mod rivals;
 #[cfg(feature = "rules")]
 mod rules;
 mod sample;
@@ -70,12 +76,17 @@ pub use builder::{PolicyBuilder, PolicyError};
 pub use classic::{Classic, ClassicConfig};
 pub use comparison::Comparison;
 pub use evidence::{Evidence, Memory};
-pub use judge::{Assessment, Judge, MetricAssessment, MetricOutcome, Verdict};
+pub use judge::{Assessment, Judge, MetricAssessment, MetricOutcome, Onlooker, Verdict};
 pub use limits::{Floor, Limits};
 pub use metric::Metric;
 pub use policy::{Policy, Reaction};
 pub use quantity::{Quantity, QuantityError, Unit};
 pub use reason::{Absence, Reason};
+pub use rivals::argo::{Argo, ArgoConfig, ArgoMetric, Measured};
+pub use rivals::flagger::{Flagger, FlaggerConfig};
+pub use rivals::kayenta::{
+    Direction, Effect, Kayenta, KayentaConfig, KayentaMetric, Measure, Missing, mann_whitney,
+};
 #[cfg(feature = "rules")]
 pub use rules::Rules;
 pub use score::{Score, ScoreRange};

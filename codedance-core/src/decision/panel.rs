@@ -3,23 +3,25 @@
 use std::sync::Arc;
 
 use super::{
-    Assessment, Evidence, Judge, Memory, MetricAssessment, Reason, Score, ScoreRange, Verdict,
+    Assessment, Evidence, Judge, Memory, MetricAssessment, Onlooker, Reason, Score, ScoreRange,
+    Verdict,
 };
 
 /// All the judges that a policy appoints; the worst verdict counts.
 ///
 /// Its score is the lowest of theirs, end by end. Its reasons are those of every judge that does not
 /// advance, the worst verdict's first. Of a metric that several have judged, the worst outcome
-/// counts. Its memory is a list of theirs. Without any judge there is nothing to object to: it
-/// advances, with the best score.
+/// counts. Its memory is a list of theirs, those of the onlookers last. Without any judge there is
+/// nothing to object to: it advances, with the best score.
 #[derive(Clone, Debug)]
 pub(super) struct Panel {
     judges: Vec<Arc<dyn Judge>>,
+    onlookers: Vec<Arc<dyn Judge>>,
 }
 
 impl Panel {
-    pub(super) const fn new(judges: Vec<Arc<dyn Judge>>) -> Self {
-        Self { judges }
+    pub(super) const fn new(judges: Vec<Arc<dyn Judge>>, onlookers: Vec<Arc<dyn Judge>>) -> Self {
+        Self { judges, onlookers }
     }
 }
 
@@ -29,16 +31,20 @@ impl Judge for Panel {
     }
 
     fn assess(&self, evidence: &Evidence<'_>) -> Assessment {
-        let mut assessments = Vec::with_capacity(self.judges.len());
-        let mut memories = Vec::with_capacity(self.judges.len());
-        for (index, judge) in self.judges.iter().enumerate() {
-            let memory = evidence.memory.part(index);
-            let mut evidence = *evidence;
-            evidence.memory = &memory;
-            let mut assessment = judge.assess(&evidence);
-            memories.push(std::mem::take(&mut assessment.memory));
-            assessments.push(assessment);
-        }
+        let everybody = self.judges.iter().chain(&self.onlookers);
+        let mut memories = Vec::with_capacity(self.judges.len() + self.onlookers.len());
+        let mut assessments: Vec<Assessment> = everybody
+            .enumerate()
+            .map(|(index, judge)| {
+                let memory = evidence.memory.part(index);
+                let mut evidence = *evidence;
+                evidence.memory = &memory;
+                let mut assessment = judge.assess(&evidence);
+                memories.push(std::mem::take(&mut assessment.memory));
+                assessment
+            })
+            .collect();
+        let looked_on = assessments.split_off(self.judges.len());
         // The sort is stable: judges of the same verdict stay in the policy's order.
         assessments.sort_by_key(|assessment| std::cmp::Reverse(assessment.verdict));
         let mut all = Assessment::new(Verdict::Advance, Vec::new())
@@ -52,6 +58,15 @@ impl Judge for Panel {
                 merge(&mut all.metrics, metric);
             }
         }
+        let named = self.onlookers.iter().zip(looked_on);
+        all.onlookers = named
+            .map(|(judge, assessment)| Onlooker {
+                judge: judge.name().to_owned(),
+                verdict: assessment.verdict,
+                score: assessment.score,
+                reasons: assessment.reasons,
+            })
+            .collect();
         all.with_memory(Memory::join(memories))
     }
 }

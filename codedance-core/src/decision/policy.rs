@@ -64,6 +64,44 @@ impl Policy {
         &self.settings.judges
     }
 
+    /// The judges that only look on: what each would have decided is recorded with every assessment
+    /// ([`Assessment::onlookers`](super::Assessment::onlookers)) and counts for nothing. Default: none.
+    ///
+    /// So a team that comes from Flagger keeps its verdict and sees ours beside it, before it changes
+    /// over:
+    ///
+    /// ```
+    /// use codedance_core::config;
+    /// use codedance_core::decision::{Evidence, Memory, Policy, Verdict};
+    /// use codedance_core::metrics::{Reading, Sample, Window};
+    /// use codedance_core::Timestamp;
+    ///
+    /// let policy: Policy = config::from_json(
+    ///     r#"{
+    ///         "metrics": [{"name": "errors", "signal": "error_rate", "limits": {"fail": "1%"}}],
+    ///         "judges": [{"flagger": {}}],
+    ///         "onlookers": [{"thresholds": {}}]
+    ///     }"#,
+    /// )?;
+    ///
+    /// // One error in 30 requests.
+    /// let window = Window::new(Timestamp::from_millis(0), Timestamp::from_millis(60_000));
+    /// let canary = Sample::Counts { bad: 1, total: 30 };
+    /// let readings = [Reading::new("errors", canary, Sample::NoData)];
+    /// let nothing = Memory::default();
+    /// let assessment = policy.judge(&[]).assess(&Evidence::new(window, &readings, &nothing));
+    ///
+    /// assert_eq!(assessment.verdict, Verdict::Rollback);
+    /// let ours = &assessment.onlookers[0];
+    /// assert_eq!((ours.judge.as_str(), ours.verdict), ("thresholds", Verdict::Hold));
+    /// assert_eq!(ours.reasons[0].to_string(), "errors has 30 of the 50 requests that it needs");
+    /// # Ok::<(), config::ConfigError>(())
+    /// ```
+    #[must_use]
+    pub fn onlookers(&self) -> &[JudgeConfig] {
+        &self.settings.onlookers
+    }
+
     /// The time between two looks, above 0 and at most 1 h. Default 30 s.
     #[must_use]
     pub const fn interval(&self) -> Duration {

@@ -5,9 +5,9 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
-use super::ScoreRange;
 use super::breach::{Breach, Grouped};
 use super::comparison::Comparison;
+use super::{Measured, Score, ScoreRange, Unit};
 use crate::error::Failure;
 use crate::time;
 
@@ -135,6 +135,49 @@ pub enum Reason {
         /// Why.
         message: String,
     },
+    /// The canary's values lie apart from the stable revision's.
+    Shifted {
+        /// Which metric.
+        metric: String,
+        /// By how much it is higher than the stable revision's, in the unit; below 0, lower.
+        shift: f64,
+        /// What the number means.
+        unit: Unit,
+        /// How likely values as lopsided as these are by chance.
+        p_value: f64,
+    },
+    /// The score does not suffice.
+    LowScore {
+        /// The score.
+        score: Score,
+        /// The least that does.
+        need: Score,
+    },
+    /// It is judged at some of the looks only, and not at this one.
+    NotDue {
+        /// How many looks there were since.
+        looks: u32,
+        /// At every so many-th look it is.
+        interval: u32,
+    },
+    /// Checks have failed.
+    FailedChecks {
+        /// So many.
+        failed: u32,
+        /// With so many it rolls back.
+        threshold: u32,
+    },
+    /// A metric ended a run of measurements: too many of them did not succeed.
+    Measurements {
+        /// Which metric.
+        metric: String,
+        /// In what way they did not.
+        outcome: Measured,
+        /// So many.
+        count: u32,
+        /// More than these were too many.
+        limit: u32,
+    },
     /// The policy appoints a judge of the user's own that this process does not have.
     UnknownJudge {
         /// Its name in the policy.
@@ -256,6 +299,40 @@ impl fmt::Display for Reason {
             Self::RuleFailed { name, message } => {
                 write!(f, "the rule {name} could not be evaluated: {message}")
             }
+            Self::Shifted {
+                metric,
+                shift,
+                unit,
+                p_value,
+            } => write!(
+                f,
+                "{metric} is {} than the stable revision's, by {} (p = {p_value:.1e})",
+                if *shift < 0.0 { "lower" } else { "higher" },
+                unit.show(shift.abs())
+            ),
+            Self::LowScore { score, need } => {
+                write!(f, "the score is {score}, and it takes {need} to advance")
+            }
+            Self::NotDue { looks, interval } => write!(
+                f,
+                "it is judged at every {interval} looks, and there {} {looks} since",
+                if *looks == 1 { "was" } else { "were" }
+            ),
+            Self::FailedChecks { failed, threshold } => write!(
+                f,
+                "{failed} {} failed, and with {threshold} it rolls back",
+                plural(*failed, "check")
+            ),
+            Self::Measurements {
+                metric,
+                outcome,
+                count,
+                limit,
+            } => write!(
+                f,
+                "{count} {} of {metric} {outcome}, and {limit} may",
+                plural(*count, "measurement")
+            ),
             Self::UnknownJudge { name } => write!(
                 f,
                 "the policy appoints the judge {name}, which this process does not have"
@@ -328,6 +405,45 @@ mod tests {
                     lasting: Duration::from_secs(30),
                 },
                 "none of the canary's 3 replicas has been ready for 30s",
+            ),
+            (
+                Reason::Shifted {
+                    metric: "p99".to_owned(),
+                    shift: -0.35,
+                    unit: Unit::Seconds,
+                    p_value: 0.000_32,
+                },
+                "p99 is lower than the stable revision's, by 350 ms (p = 3.2e-4)",
+            ),
+            (
+                Reason::LowScore {
+                    score: Score::new(66.67),
+                    need: Score::new(95.0),
+                },
+                "the score is 66.67, and it takes 95 to advance",
+            ),
+            (
+                Reason::NotDue {
+                    looks: 1,
+                    interval: 5,
+                },
+                "it is judged at every 5 looks, and there was 1 since",
+            ),
+            (
+                Reason::FailedChecks {
+                    failed: 1,
+                    threshold: 10,
+                },
+                "1 check failed, and with 10 it rolls back",
+            ),
+            (
+                Reason::Measurements {
+                    metric: "errors".to_owned(),
+                    outcome: Measured::Failed,
+                    count: 3,
+                    limit: 2,
+                },
+                "3 measurements of errors failed, and 2 may",
             ),
             (
                 Reason::ReplicasFailed { failed: 1 },

@@ -1,8 +1,8 @@
 //! What holds for any evidence.
 
 use codedance_core::decision::{
-    Assessment, ClassicConfig, Evidence, JudgeConfig, Limits, Memory, Metric, Policy,
-    PolicyBuilder, Score, ThresholdsConfig, Verdict,
+    ArgoConfig, Assessment, ClassicConfig, Evidence, FlaggerConfig, JudgeConfig, KayentaConfig,
+    Limits, Memory, Metric, Policy, PolicyBuilder, Score, ThresholdsConfig, Verdict,
 };
 use codedance_core::metrics::{Histogram, Reading, Sample, Signal, Window};
 use codedance_core::workload::GroupStatus;
@@ -104,6 +104,15 @@ fn classic() -> PolicyBuilder {
     policy().with_judge(JudgeConfig::Classic(ClassicConfig::default()))
 }
 
+/// The judges of other tools, at every look.
+fn rivals() -> [JudgeConfig; 3] {
+    [
+        JudgeConfig::Kayenta(KayentaConfig::default().with_interval(1)),
+        JudgeConfig::Flagger(FlaggerConfig::default().with_threshold(3)),
+        JudgeConfig::Argo(ArgoConfig::default()),
+    ]
+}
+
 /// One step worse, in the same shape; `None` if nothing was seen.
 fn worse(sample: &Sample, by: f64) -> Option<Sample> {
     match *sample {
@@ -130,7 +139,7 @@ proptest! {
         use_classic in any::<bool>(),
     ) {
         let policy = if use_classic { classic() } else { policy() };
-        let mut watcher = Watcher::new(policy);
+        let mut watcher = Watcher::new(rivals().into_iter().fold(policy, PolicyBuilder::with_onlooker));
         for (samples, age) in looks {
             let mut readings = readings(&samples);
             if let Some(first) = readings.first_mut() {
@@ -146,6 +155,10 @@ proptest! {
             for metric in &assessment.metrics {
                 prop_assert!(metric.score.low <= metric.score.high);
             }
+            for onlooker in &assessment.onlookers {
+                prop_assert!(onlooker.score.low <= onlooker.score.high);
+                prop_assert!(onlooker.verdict == Verdict::Advance || !onlooker.reasons.is_empty());
+            }
         }
     }
 
@@ -158,8 +171,11 @@ proptest! {
             serde_json::json!([{"good": number}]),
             serde_json::json!([{"good": 9, "tallies": [[9, 1, 0.0, 0, 0, 0.0, 0, "k"]]}]),
             serde_json::json!([{"stage": 0, "history": text}]),
+            serde_json::json!([{}, {"series": [text]}, {"failed": number}, {"counts": [[number]]}]),
+            serde_json::json!([{}, {"series": []}, {"turns": number}, {"counts": [[1, 2, 3], [4, 5, 6]]}]),
         ] {
-            let mut watcher = Watcher::new(Policy::builder().with_metric(errors()));
+            let watched = Policy::builder().with_metric(errors());
+            let mut watcher = Watcher::new(rivals().into_iter().fold(watched, PolicyBuilder::with_onlooker));
             watcher.memory = Memory::of(&value);
             let counts = Sample::Counts { bad: 0, total: 100 };
             watcher.look(&[Reading::new("errors", counts, Sample::NoData)]);

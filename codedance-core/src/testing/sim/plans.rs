@@ -4,8 +4,8 @@ use std::time::Duration;
 
 use super::judge;
 use crate::decision::{
-    ClassicConfig, JudgeConfig, Limits, Metric, Policy, Quantity, Reaction, RuleAction, RuleConfig,
-    ThresholdsConfig,
+    ArgoConfig, ClassicConfig, FlaggerConfig, JudgeConfig, KayentaConfig, Limits, Metric, Policy,
+    Quantity, Reaction, RuleAction, RuleConfig, ThresholdsConfig,
 };
 use crate::metrics::{Quantile, Signal};
 use crate::percent::Percent;
@@ -194,6 +194,13 @@ pub(super) fn policy(random: &mut Random) -> Policy {
         }
         if random.one_in(4) {
             policy = policy.with_restart_limit(count(random.between(1, 3)));
+        }
+        if random.one_in(4) {
+            policy = policy.with_onlooker(match random.below(3) {
+                0 => JudgeConfig::Kayenta(KayentaConfig::default().with_interval(2)),
+                1 => JudgeConfig::Flagger(FlaggerConfig::default().with_threshold(2)),
+                _ => JudgeConfig::Argo(ArgoConfig::default()),
+            });
         }
         if let Ok(policy) = policy.build() {
             return policy;

@@ -10,7 +10,7 @@ use crate::plan::{Gate, Plan, Stage};
 use crate::rollout::{Cause, Command, Happening, Outcome, Signalled};
 
 /// What must have happened in any thousand runs: faults that no longer occur test nothing.
-const EXPECTED: [&str; 71] = [
+const EXPECTED: [&str; 72] = [
     // Faults of calls.
     "errors",
     "useless errors",
@@ -63,6 +63,7 @@ const EXPECTED: [&str; 71] = [
     "policies without a metric",
     "policies that roll back on no decision",
     "policies that respect a pause in danger",
+    "policies with an onlooker",
     "thresholds judges",
     "classic judges",
     "own judges",
@@ -167,6 +168,7 @@ impl Tally {
                 "policies that respect a pause in danger",
                 !policy.rollback_while_paused(),
             ),
+            ("policies with an onlooker", !policy.onlookers().is_empty()),
         ];
         for (what, _) in traits.into_iter().filter(|(_, is_so)| *is_so) {
             self.saw(what);
@@ -180,6 +182,9 @@ impl Tally {
                 JudgeConfig::Thresholds(_) => "thresholds judges",
                 JudgeConfig::Classic(_) => "classic judges",
                 JudgeConfig::Rules(_) => "rules judges",
+                JudgeConfig::Kayenta(_) => "kayenta judges",
+                JudgeConfig::Flagger(_) => "flagger judges",
+                JudgeConfig::Argo(_) => "argo judges",
                 JudgeConfig::Own(_) => "own judges",
             });
         }

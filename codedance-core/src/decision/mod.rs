@@ -39,9 +39,12 @@
 //!     memory = assessment.memory;
 //!     (assessment.verdict, assessment.reasons[0].to_string())
 //! });
-//! let why = "errors is 5.11 % (41 of 803 requests), above its limit of 1 %".to_owned();
-//! assert_eq!(verdicts[0], (Verdict::Hold, why.clone()));
-//! assert_eq!(verdicts[2], (Verdict::Rollback, why));
+//! let (verdict, why) = &verdicts[0];
+//! assert_eq!(*verdict, Verdict::Hold);
+//! assert_eq!(why, "errors is 5.11 % (41 of 803 requests), above its limit of 1 %");
+//! let (verdict, why) = &verdicts[2];
+//! assert_eq!(*verdict, Verdict::Rollback);
+//! assert!(why.starts_with("errors: canary 123 of 2,409 bad, stable 36 of 45,000; odds"), "{why}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

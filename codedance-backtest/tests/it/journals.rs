@@ -1,0 +1,245 @@
+//! A rollout's own journal as a recording.
+
+use std::time::Duration;
+
+use codedance_backtest::{Ending, History, backtest};
+use codedance_core::Timestamp;
+use codedance_core::decision::{JudgeConfig, ThresholdsConfig, Verdict};
+use codedance_core::error::{ErrorKind, Failure};
+use codedance_core::journal::{Entry, Record};
+use codedance_core::metrics::Reading;
+use codedance_core::plan::Plan;
+use codedance_core::rollout::{
+    Action, Effect, Event, Happening, Input, Next, Observation, Outcome, Report, Rollout,
+};
+use codedance_core::traffic::Split;
+use codedance_core::workload::{FleetStatus, GroupStatus, Progress};
+use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
+
+use crate::world::{STEP, counts, draft, policy};
+
+/// A rollout in a world that takes its time.
+struct Recorder {
+    rollout: Rollout,
+    now: Timestamp,
+    entries: Vec<Entry>,
+    /// What each look decides, but those that there were only because moving took time.
+    verdicts: Vec<Verdict>,
+    at_stage: bool,
+    /// When the stage could end at the earliest: it has baked, and the last look was over.
+    done: Timestamp,
+}
+
+impl Recorder {
+    fn write(&mut self, record: Record) {
+        let sequence = self.entries.len() as u64;
+        self.entries.push(Entry::new(sequence, self.now, record));
+    }
+
+    fn tell(&mut self, input: Input) {
+        let looked = match self.rollout.next() {
+            Next::Run(Effect {
+                action: Action::Measure(window),
+                ..
+            }) => window.to,
+            _ => self.done,
+        };
+        let events = self.rollout.step(self.now, input.clone()).unwrap();
+        self.write(Record::Told(input));
+        for event in events {
+            self.note(event, looked);
+        }
+    }
+
+    fn note(&mut self, event: Event, looked: Timestamp) {
+        match event.what {
+            Happening::StageReached { stage } => {
+                self.at_stage = true;
+                self.done = event.at + self.rollout.plan().stages()[stage].bake;
+            }
+            Happening::StageEarned { .. } | Happening::RollbackStarted(_) => self.at_stage = false,
+            Happening::Assessed(assessment) if self.at_stage || looked <= self.done => {
+                self.done = self.done.max(looked);
+                self.verdicts.push(assessment.verdict);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// Rolls out: the looks read these errors of 100 requests in turn, where `None` is a failure of the source,
+/// and whatever is done or waited for takes so many milliseconds longer.
+fn rolled_out(plan: &Plan, errors: &[Option<u64>], delays: &[u64]) -> (Recorder, Outcome) {
+    let began = Timestamp::from_millis(1_795_255_200_000);
+    let policy = quick();
+    let mut recorder = Recorder {
+        rollout: Rollout::new(plan.clone(), policy.clone(), began),
+        now: began,
+        entries: Vec::new(),
+        verdicts: Vec::new(),
+        at_stage: false,
+        done: began,
+    };
+    recorder.write(Record::Began(Box::new(plan.clone()), Box::new(policy)));
+    let (stable, canary) = (plan.stable().clone(), plan.canary().clone());
+    let ready = |count| GroupStatus::new(count, count);
+    let mut fleet = FleetStatus::new().with(stable.clone(), ready(10));
+    let mut split = Split::all(stable);
+    let mut errors = errors.iter().cycle();
+    let mut delays = delays.iter().cycle();
+    let outcome = loop {
+        let delay = Duration::from_millis(*delays.next().unwrap());
+        let seen = Observation::new(fleet.clone(), split.clone());
+        match recorder.rollout.next() {
+            Next::Run(effect) => {
+                recorder.now = recorder.now + delay;
+                let outcome = match effect.action {
+                    Action::Observe => Ok(Report::Observed(seen)),
+                    Action::Scale(wanted) => {
+                        for group in [wanted.stable, wanted.canary] {
+                            let count = ready(group.replicas.unwrap());
+                            fleet = fleet.with(group.revision, count);
+                        }
+                        Ok(Report::Observed(fleet.clone().into()))
+                    }
+                    Action::Route(wanted) => {
+                        split = wanted.clone();
+                        let propagation = Duration::from_secs(2);
+                        Ok(Report::Routed {
+                            split: wanted,
+                            propagation,
+                        })
+                    }
+                    Action::Measure(_) => match errors.next().unwrap() {
+                        Some(bad) => Ok(Report::Measured {
+                            readings: vec![Reading::new(
+                                "errors",
+                                counts(*bad, 100),
+                                counts(0, 900),
+                            )],
+                            observation: seen,
+                        }),
+                        None => Err(Failure::new(ErrorKind::Unavailable, "no answer")),
+                    },
+                    Action::Promote(_) => Ok(Report::Promoted(Progress::Done)),
+                    Action::Retire(_) => {
+                        fleet = fleet.with(canary.clone(), ready(0));
+                        Ok(Report::Retired(Progress::Done))
+                    }
+                };
+                recorder.tell(Input::Outcome(effect.id, outcome));
+            }
+            Next::WaitUntil(at) => {
+                recorder.now = recorder.now.max(at) + delay;
+                recorder.tell(Input::Tick);
+            }
+            Next::AwaitCommand { .. } => panic!("{}", recorder.rollout.explain()),
+            Next::Finished(outcome) => break outcome,
+        }
+    };
+    (recorder, outcome)
+}
+
+/// Two good looks advance, and a stage that cannot tell for long goes back.
+fn quick() -> codedance_core::decision::Policy {
+    let thresholds = ThresholdsConfig::default().with_good_in_row(2);
+    let policy = policy().with_judge(JudgeConfig::Thresholds(thresholds));
+    policy.build().unwrap()
+}
+
+fn three_stages(bakes: [u64; 3]) -> Plan {
+    let mut draft = draft(0);
+    let mut middle = draft.stages[0].clone();
+    middle.weight = codedance_core::Percent::new(50).unwrap();
+    middle.canary = 5;
+    draft.stages.insert(1, middle);
+    for (stage, bake) in draft.stages.iter_mut().zip(bakes) {
+        stage.bake = Duration::from_secs(bake);
+    }
+    // Looks that can never tell end it, in the world and in the backtest alike.
+    draft.deadline = Some(STEP * 60);
+    draft.try_into().unwrap()
+}
+
+#[test]
+fn what_took_time_is_left_out() {
+    let plan = three_stages([60, 90, 100]);
+    let (recorded, outcome) = rolled_out(&plan, &[Some(0)], &[7_001]);
+    assert_eq!(outcome, Outcome::Completed);
+    let history = History::from_entries(&recorded.entries).unwrap();
+    let gone = backtest(quick(), plan, &history).unwrap();
+    assert_eq!(gone.ending, Ending::Promoted);
+    assert_eq!(gone.lasted(), Duration::from_secs(60 + 90 + 100));
+    assert!(gone.lasted() < recorded.now.since(gone.began));
+    assert_eq!(gone.began, recorded.entries[0].at);
+}
+
+#[test]
+fn a_journal_that_tells_no_rollout_is_refused() {
+    let plan = three_stages([60, 60, 60]);
+    let (recorded, _) = rolled_out(&plan, &[Some(0)], &[0]);
+    let entries = &recorded.entries;
+    for (entries, wanted) in [
+        (&entries[..0], "the journal is empty"),
+        (
+            &entries[..3],
+            "the journal has no look at the metrics in any stage",
+        ),
+        (
+            &entries[1..],
+            "entry 1: belongs to a rollout whose beginning is missing; export",
+        ),
+    ] {
+        let said = History::from_entries(entries)
+            .expect_err(wanted)
+            .to_string();
+        assert!(said.starts_with(wanted), "{said}");
+    }
+    let command = Input::Command(codedance_core::rollout::Command::Resume);
+    let mut meddled = entries[..2].to_vec();
+    meddled.push(Entry::new(2, entries[1].at, Record::Told(command)));
+    let said = History::from_entries(&meddled).unwrap_err().to_string();
+    assert_eq!(
+        said,
+        "entry 2: cannot have happened: the rollout is not paused"
+    );
+}
+
+proptest! {
+    /// However long the moves took, how late the driver and how slow the source was, and whenever the
+    /// source failed: the same policy decides the same again.
+    #[test]
+    fn a_journal_replayed_by_its_own_policy_gives_its_own_verdicts(
+        // Never so that a look that is due shortly before the end is taken after it, because it was late.
+        bakes in prop::array::uniform3((0_u64..5, 14_u64..=30)),
+        // Now and then a rate above 1 %, now and then no answer.
+        errors in prop::collection::vec(prop::option::weighted(0.9, 0_u64..4), 1..40),
+        turns_bad in prop::option::of(0_usize..20),
+        delays in prop::collection::vec(0_u64..14_000, 1..20),
+    ) {
+        let plan = three_stages(bakes.map(|(looks, more)| looks * 30 + more));
+        let mut errors = errors;
+        if let Some(from) = turns_bad {
+            errors.iter_mut().skip(from).for_each(|error| *error = Some(30));
+        }
+        let (recorded, outcome) = rolled_out(&plan, &errors, &delays);
+        // A deadline counts the time that moves took; what it ended is no verdict.
+        let judged = !outcome.to_string().contains("deadline");
+        let Ok(history) = History::from_entries(&recorded.entries) else {
+            // Every look failed, or there was none.
+            return Ok(());
+        };
+        let gone = backtest(quick(), plan, &history).unwrap();
+        let verdicts: Vec<_> = gone.looks.iter().map(|look| look.assessment.verdict).collect();
+        if judged {
+            prop_assert_eq!(&verdicts, &recorded.verdicts, "{}", gone);
+            match outcome {
+                Outcome::Completed => prop_assert_eq!(gone.ending, Ending::Promoted),
+                _ => prop_assert!(matches!(gone.ending, Ending::RolledBack { .. }), "{}", gone),
+            }
+        } else {
+            let common = verdicts.len().min(recorded.verdicts.len());
+            prop_assert_eq!(&verdicts[..common], &recorded.verdicts[..common], "{}", gone);
+        }
+    }
+}

@@ -137,9 +137,9 @@ impl Judge for Puppet {
     }
 
     fn assess(&self, evidence: &Evidence<'_>) -> Assessment {
-        let verdict = match evidence.readings.first().map(|reading| reading.canary) {
-            Some(Sample::Gauge(gauge)) if gauge > 1.5 => Verdict::Rollback,
-            Some(Sample::Gauge(gauge)) if gauge < 0.5 => Verdict::Advance,
+        let verdict = match evidence.readings.first().map(|reading| &reading.canary) {
+            Some(&Sample::Gauge(gauge)) if gauge > 1.5 => Verdict::Rollback,
+            Some(&Sample::Gauge(gauge)) if gauge < 0.5 => Verdict::Advance,
             Some(_) | None => Verdict::Hold,
         };
         Assessment::new(
@@ -209,7 +209,7 @@ impl Obeyed {
                 let sample = Sample::Gauge(f64::from(verdict as u8));
                 let observation = Observation::new(self.fleet.clone(), self.split.clone());
                 Report::Measured {
-                    readings: vec![Reading::new("puppet", sample, sample)],
+                    readings: vec![Reading::new("puppet", sample.clone(), sample)],
                     observation,
                 }
             }

@@ -62,7 +62,7 @@ fn healthy(observation: Observation) -> Report {
         total: 1_000,
     };
     Report::Measured {
-        readings: vec![Reading::new("errors", good, good)],
+        readings: vec![Reading::new("errors", good.clone(), good)],
         observation,
     }
 }

@@ -1,22 +1,23 @@
 //! The proxy as a source of metrics: what it counted itself, without a detour over Prometheus.
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 use codedance_core::metrics::{
-    MetricQuery, MetricsSource, Quantile, Question, Reading, Sample, Signal,
+    Histogram, MetricQuery, MetricsSource, Question, Reading, Sample, Signal,
 };
 use codedance_core::workload::Revision;
-use codedance_core::{Error, Result};
+use codedance_core::{Error, ErrorKind, Result};
 
 use crate::server::Proxy;
 use crate::stats::Totals;
 
-/// Reads error and success rates and latency quantiles of any window within
+/// Reads error and success rates and the histogram of latencies of any window within
 /// [`Config::history`](crate::Config::history), to the precision of
 /// [`Config::sampling`](crate::Config::sampling). Queries in text are refused as unsupported.
 ///
 /// Bad for the error rate are answers of the class 5xx, answers that broke off, and requests without
-/// an answer. Quantiles are interpolated within the histogram's buckets, as Prometheus does it: they
-/// are as good as the buckets are narrow, and never above the last bound.
+/// an answer. The histogram's bounds are [`Config::latency_bounds`](crate::Config::latency_bounds).
 #[async_trait]
 impl MetricsSource for Proxy {
     async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
@@ -24,27 +25,19 @@ impl MetricsSource for Proxy {
             let route = self.routing().route(revision)?;
             route.revision.history.within(question.window)
         };
-        let (canary, stable) = (counted(&question.canary), counted(&question.stable));
-        let bounds = &self.config().latency_bounds;
+        let canary = counted(&question.canary).unwrap_or_default();
+        let stable = counted(&question.stable).unwrap_or_default();
+        let bounds: Arc<[f64]> = self.config().latency_bounds.as_slice().into();
         let read = |query: &MetricQuery| {
-            let side = |totals: &Option<Totals>| match totals {
-                Some(totals) => sample(&query.signal, totals, bounds),
-                None => sample(&query.signal, &Totals::default(), bounds),
-            };
-            match (side(&canary), side(&stable)) {
-                (Some(canary), Some(stable)) => Ok(Reading::new(&query.name, canary, stable)),
-                _ => Err(Error::unsupported(format_args!(
-                    "metric `{}`: the proxy counts requests, it answers no queries",
-                    query.name
-                ))),
-            }
+            let side = |totals| sample(query, totals, &bounds);
+            Ok(Reading::new(&query.name, side(&canary)?, side(&stable)?))
         };
         question.metrics.iter().map(read).collect()
     }
 }
 
-/// What the counts say about the signal; `None` for a signal that they cannot say anything about.
-fn sample(signal: &Signal, totals: &Totals, bounds: &[f64]) -> Option<Sample> {
+/// What the counts say about the metric.
+fn sample(query: &MetricQuery, totals: &Totals, bounds: &Arc<[f64]>) -> Result<Sample> {
     let total = totals.requests();
     let [_, ok, redirects, _, errors] = totals.answers;
     let counts = |bad: u64| match total {
@@ -55,54 +48,50 @@ fn sample(signal: &Signal, totals: &Totals, bounds: &[f64]) -> Option<Sample> {
             total,
         },
     };
-    match signal {
-        Signal::ErrorRate => Some(counts(errors + totals.no_answer + totals.cut_short)),
-        Signal::SuccessRate => Some(counts(total - ok - redirects + totals.cut_short)),
-        Signal::Latency(quantile) => Some(latency(*quantile, &totals.latency_buckets, bounds)),
-        _ => None,
-    }
-}
-
-/// The quantile, as `histogram_quantile` of Prometheus estimates it.
-fn latency(quantile: Quantile, buckets: &[u64], bounds: &[f64]) -> Sample {
-    let count: u64 = buckets.iter().sum();
-    if count == 0 {
-        return Sample::NoData;
-    }
-    let rank = quantile.share() * count as f64;
-    let mut below = 0.0;
-    let mut lower = 0.0;
-    for (bound, inside) in bounds.iter().zip(buckets) {
-        let inside = *inside as f64;
-        if inside > 0.0 && below + inside >= rank {
-            let value = lower + (bound - lower) * ((rank - below) / inside);
-            return Sample::Quantile { value, count };
+    match &query.signal {
+        Signal::ErrorRate => Ok(counts(errors + totals.no_answer + totals.cut_short)),
+        Signal::SuccessRate => Ok(counts(total - ok - redirects + totals.cut_short)),
+        Signal::Latency(_) if totals.latency_buckets.iter().all(|count| *count == 0) => {
+            Ok(Sample::NoData)
         }
-        below += inside;
-        lower = *bound;
-    }
-    // Above the last bound nothing is known but that.
-    Sample::Quantile {
-        value: lower,
-        count,
+        Signal::Latency(_) => {
+            let histogram = Histogram::new(Arc::clone(bounds), &*totals.latency_buckets);
+            histogram.map(Sample::Histogram).map_err(|error| {
+                let operation = format!("read the metric `{}`", query.name);
+                Error::new(ErrorKind::Internal, operation).with_source(error)
+            })
+        }
+        _ => Err(Error::unsupported(format_args!(
+            "metric `{}`: the proxy counts requests, it answers no queries",
+            query.name
+        ))),
     }
 }
 
 #[cfg(test)]
 mod tests {
+    use codedance_core::metrics::Quantile;
+
     use super::*;
 
-    fn quantile(share: f64, buckets: &[u64]) -> Sample {
-        latency(Quantile::new(share).unwrap(), buckets, &[1.0, 2.0, 4.0])
+    fn read(signal: Signal, totals: &Totals) -> Sample {
+        let name = "it".to_owned();
+        sample(&MetricQuery { name, signal }, totals, &[1.0, 2.0].into()).unwrap()
     }
 
     #[test]
-    fn quantiles_are_interpolated_within_their_bucket() {
-        let value = |value, count| Sample::Quantile { value, count };
-        assert_eq!(quantile(0.5, &[10, 0, 0, 0]), value(0.5, 10));
-        assert_eq!(quantile(0.75, &[2, 0, 2, 0]), value(3.0, 4));
-        assert_eq!(quantile(0.99, &[0, 0, 0, 7]), value(4.0, 7));
-        assert_eq!(quantile(0.5, &[0, 0, 0, 0]), Sample::NoData);
+    fn latencies_are_read_as_a_histogram_of_all_answers() {
+        let latency = Signal::Latency(Quantile::new(0.99).unwrap());
+        let totals = |latency_buckets| Totals {
+            latency_buckets,
+            ..Totals::default()
+        };
+        let histogram = Histogram::new([1.0, 2.0], [6, 0, 3]).unwrap();
+        let read = |buckets| read(latency.clone(), &totals(buckets));
+        assert_eq!(read(vec![6, 0, 3]), Sample::Histogram(histogram));
+        assert_eq!(read(vec![0, 0, 0]), Sample::NoData);
+        // Of a revision of which nothing was ever noted.
+        assert_eq!(read(Vec::new()), Sample::NoData);
     }
 
     #[test]
@@ -112,16 +101,16 @@ mod tests {
             no_answer: 2,
             ..Totals::default()
         };
-        let counts = |bad, total| Some(Sample::Counts { bad, total });
-        assert_eq!(sample(&Signal::ErrorRate, &totals, &[]), counts(3, 12));
-        assert_eq!(sample(&Signal::SuccessRate, &totals, &[]), counts(5, 12));
+        let counts = |bad, total| Sample::Counts { bad, total };
+        assert_eq!(read(Signal::ErrorRate, &totals), counts(3, 12));
+        assert_eq!(read(Signal::SuccessRate, &totals), counts(5, 12));
         let late = Totals {
             answers: [0, 1, 0, 0, 0],
             cut_short: 3,
             ..Totals::default()
         };
-        assert_eq!(sample(&Signal::ErrorRate, &late, &[]), counts(1, 1));
-        let nothing = sample(&Signal::ErrorRate, &Totals::default(), &[]);
-        assert_eq!(nothing, Some(Sample::NoData));
+        assert_eq!(read(Signal::ErrorRate, &late), counts(1, 1));
+        let nothing = read(Signal::ErrorRate, &Totals::default());
+        assert_eq!(nothing, Sample::NoData);
     }
 }

@@ -1,6 +1,6 @@
 //! One story as it is being told, event by event.
 
-use codedance_core::decision::{Assessment, Policy, Quantity, Unit};
+use codedance_core::decision::{Assessment, Metric, Policy, Quantity, Unit};
 use codedance_core::metrics::{Reading, Sample, Signal, Window};
 use codedance_core::rollout::{
     Action, Effect, Event, Happening, Input, Next, Outcome, Phase, Rejected, Report, Rollout,
@@ -213,14 +213,17 @@ impl Telling {
         let seen_at = sight.window.map_or(at, |window| window.to);
         for series in &mut self.story.metrics {
             let reading = sight.readings.iter().find(|r| r.name == series.name);
+            let metrics = self.rollout.policy().metrics();
+            let signal = metrics.iter().find(|metric| metric.name() == series.name);
+            let signal = signal.map(Metric::signal);
             let turned = series.unit == Unit::Share && series.floor.is_some();
-            let value = |sample: fn(&Reading) -> Sample| {
-                reading.map_or_else(Value::default, |r| value(sample(r), turned))
+            let value = |sample: fn(&Reading) -> &Sample| {
+                reading.map_or_else(Value::default, |r| value(sample(r), signal, turned))
             };
             series.points.push(Point {
                 at: seen_at,
-                canary: value(|reading| reading.canary),
-                stable: value(|reading| reading.stable),
+                canary: value(|reading| &reading.canary),
+                stable: value(|reading| &reading.stable),
             });
         }
         let metrics = self.story.metrics.iter().filter_map(|series| {
@@ -356,16 +359,19 @@ fn watched(policy: &Policy) -> impl Iterator<Item = Series> {
     })
 }
 
-/// A sample as a value; `turned` makes of a share of bad ones that of the good ones.
-fn value(sample: Sample, turned: bool) -> Value {
-    let (value, count) = match sample {
-        Sample::Counts { bad, total } => {
+/// A sample of the signal as a value; `turned` makes of a share of bad ones that of the good ones.
+fn value(sample: &Sample, signal: Option<&Signal>, turned: bool) -> Value {
+    let (value, count) = match (sample, signal) {
+        (&Sample::Counts { bad, total }, _) => {
             let rate = (total > 0).then(|| bad as f64 / total as f64);
             let rate = rate.map(|rate| if turned { 1.0 - rate } else { rate });
             (rate, Some(total))
         }
-        Sample::Quantile { value, count } => (Some(value), Some(count)),
-        Sample::Gauge(value) => (Some(value), None),
+        (&Sample::Quantile { value, count }, _) => (Some(value), Some(count)),
+        (Sample::Histogram(histogram), Some(Signal::Latency(quantile))) => {
+            (histogram.quantile(*quantile), Some(histogram.total()))
+        }
+        (&Sample::Gauge(value), _) => (Some(value), None),
         _ => (None, None),
     };
     Value {
@@ -375,12 +381,32 @@ fn value(sample: Sample, turned: bool) -> Value {
 }
 
 fn count(counts: &mut Counts, reading: &Reading) {
-    let add = |tally: &mut Tally, sample: Sample| {
-        if let Sample::Counts { bad, total } = sample {
+    let add = |tally: &mut Tally, sample: &Sample| {
+        if let &Sample::Counts { bad, total } = sample {
             tally.requests = tally.requests.saturating_add(total);
             tally.bad = tally.bad.saturating_add(bad);
         }
     };
-    add(&mut counts.canary, reading.canary);
-    add(&mut counts.stable, reading.stable);
+    add(&mut counts.canary, &reading.canary);
+    add(&mut counts.stable, &reading.stable);
+}
+
+#[cfg(test)]
+mod tests {
+    use codedance_core::metrics::{Histogram, Quantile};
+
+    use super::*;
+
+    #[test]
+    fn a_histogram_is_told_as_the_quantile_that_is_watched() {
+        let sample = Sample::Histogram(Histogram::new([0.5, 1.0], [4, 4, 0]).unwrap());
+        let latency = |share| Signal::Latency(Quantile::new(share).unwrap());
+        let told = |signal: &Signal| {
+            let told = value(&sample, Some(signal), false);
+            (told.value, told.count)
+        };
+        assert_eq!(told(&latency(0.25)), (Some(0.25), Some(8)));
+        assert_eq!(told(&latency(0.75)), (Some(0.75), Some(8)));
+        assert_eq!(told(&Signal::ErrorRate), (None, None));
+    }
 }

@@ -59,7 +59,7 @@ pub(super) fn canary(
     let reading = reading.ok_or(Absence::Nothing)?;
     match age(evidence, reading) {
         age if age > oldest => Err(Absence::Stale(age)),
-        _ => seen(signal, reading.canary),
+        _ => seen(signal, &reading.canary),
     }
 }
 
@@ -72,38 +72,49 @@ pub(super) fn age(evidence: &Evidence<'_>, reading: &Reading) -> Duration {
 
 /// The stable side's value, if it shows one.
 pub(super) fn stable(reading: Option<&Reading>, signal: &Signal) -> Option<f64> {
-    let seen = seen(signal, reading?.stable).ok()?;
+    let seen = seen(signal, &reading?.stable).ok()?;
     Some(seen.value(signal))
 }
 
 /// A sample in the shape that its signal has.
-pub(super) fn seen(signal: &Signal, sample: Sample) -> Result<Seen, Absence> {
+pub(super) fn seen(signal: &Signal, sample: &Sample) -> Result<Seen, Absence> {
     match (signal, sample) {
         (_, Sample::NoData)
         | (Signal::ErrorRate | Signal::SuccessRate, Sample::Counts { total: 0, bad: 0 })
         | (Signal::Latency(_), Sample::Quantile { count: 0, .. }) => Err(Absence::Nothing),
-        (Signal::ErrorRate | Signal::SuccessRate, Sample::Counts { bad, total })
+        (Signal::ErrorRate | Signal::SuccessRate, &Sample::Counts { bad, total })
             if bad <= total =>
         {
             Ok(Seen::Rate { bad, total })
         }
-        (Signal::Latency(_), Sample::Quantile { value, count }) if !value.is_nan() => {
+        (Signal::Latency(_), &Sample::Quantile { value, count }) if !value.is_nan() => {
             Ok(Seen::Latency {
                 seconds: value,
                 count,
             })
         }
-        (Signal::Query(_), Sample::Gauge(value)) if !value.is_nan() => Ok(Seen::Gauge(value)),
-        (_, Sample::Counts { .. } | Sample::Quantile { .. } | Sample::Gauge(_)) => {
-            Err(Absence::Unusable)
+        (Signal::Latency(quantile), Sample::Histogram(histogram)) => {
+            let seconds = histogram.quantile(*quantile).ok_or(Absence::Nothing)?;
+            Ok(Seen::Latency {
+                seconds,
+                count: histogram.total(),
+            })
         }
+        (Signal::Query(_), &Sample::Gauge(value)) if !value.is_nan() => Ok(Seen::Gauge(value)),
+        (
+            _,
+            Sample::Counts { .. }
+            | Sample::Quantile { .. }
+            | Sample::Histogram(_)
+            | Sample::Gauge(_),
+        ) => Err(Absence::Unusable),
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::metrics::Quantile;
+    use crate::metrics::{Histogram, Quantile};
 
     #[test]
     fn what_does_not_fit_its_signal_is_no_data_and_never_zero() {
@@ -111,20 +122,38 @@ mod tests {
         let query = Signal::Query("q".to_owned());
         let counts = |bad, total| Sample::Counts { bad, total };
         let quantile = |value, count| Sample::Quantile { value, count };
+        let histogram = |counts| Sample::Histogram(Histogram::new([0.5], counts).unwrap());
         for (signal, sample, absence) in [
             (&Signal::ErrorRate, Sample::NoData, Absence::Nothing),
             (&Signal::ErrorRate, counts(0, 0), Absence::Nothing),
             (&Signal::ErrorRate, counts(2, 1), Absence::Unusable),
             (&Signal::SuccessRate, Sample::Gauge(0.99), Absence::Unusable),
             (&latency, quantile(0.1, 0), Absence::Nothing),
+            (&latency, histogram([0, 0]), Absence::Nothing),
+            (&Signal::ErrorRate, histogram([1, 0]), Absence::Unusable),
+            (&query, histogram([1, 0]), Absence::Unusable),
             (&latency, quantile(f64::NAN, 9), Absence::Unusable),
             (&latency, Sample::Gauge(0.1), Absence::Unusable),
             (&query, Sample::Gauge(f64::NAN), Absence::Unusable),
             (&query, counts(0, 9), Absence::Unusable),
         ] {
-            assert_eq!(seen(signal, sample), Err(absence), "{signal:?} {sample:?}");
+            assert_eq!(seen(signal, &sample), Err(absence), "{signal:?} {sample:?}");
         }
-        let good = seen(&Signal::SuccessRate, counts(1, 4)).unwrap();
+        let good = seen(&Signal::SuccessRate, &counts(1, 4)).unwrap();
         assert_eq!(good.value(&Signal::SuccessRate), 0.75);
+    }
+
+    #[test]
+    fn a_histogram_shows_the_quantile_that_is_watched_over_all_its_requests() {
+        let histogram = Histogram::new([0.5, 1.0], [4, 4, 0]).unwrap();
+        let sample = Sample::Histogram(histogram);
+        for (share, seconds) in [(0.25, 0.25), (0.75, 0.75)] {
+            let latency = Signal::Latency(Quantile::new(share).unwrap());
+            let count = 8;
+            assert_eq!(
+                seen(&latency, &sample),
+                Ok(Seen::Latency { seconds, count })
+            );
+        }
     }
 }

@@ -9,18 +9,28 @@ use async_trait::async_trait;
 use super::open;
 use crate::error::{Error, ErrorKind, Result};
 use crate::metrics::{
-    MetricQuery, MetricsSource, Quantile, Question, Reading, Sample, Signal, Window,
+    Histogram, HistogramError, MetricQuery, MetricsSource, Question, Reading, Sample, Signal,
+    Window,
 };
 use crate::time::Timestamp;
 use crate::workload::Revision;
 
+/// The bounds of latencies unless told otherwise, in seconds: those of the Prometheus clients.
+const BOUNDS: [f64; 11] = [
+    0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+
 /// A [`MetricsSource`] over requests that a test recorded, exact to the request. Clones share the
 /// record.
 ///
+/// Latencies are read as histograms, by the bounds .005, .01, .025, .05, .1, .25, .5, 1, 2.5, 5 and 10
+/// seconds or [others](Self::with_bounds).
+///
 /// Its query language has one word, `requests`: how many requests a second a revision got.
-#[derive(Clone, Debug, Default)]
+#[derive(Clone, Debug)]
 pub struct MemoryRequests {
     world: Arc<Mutex<BTreeMap<Revision, Vec<Request>>>>,
+    bounds: Arc<[f64]>,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -34,7 +44,21 @@ impl MemoryRequests {
     /// No requests yet.
     #[must_use]
     pub fn new() -> Self {
-        Self::default()
+        Self {
+            world: Arc::default(),
+            bounds: BOUNDS.into(),
+        }
+    }
+
+    /// The same with latencies by these upper bounds, in seconds.
+    ///
+    /// # Errors
+    /// Unless the bounds are those of a [`Histogram`].
+    pub fn with_bounds(self, bounds: impl Into<Arc<[f64]>>) -> Result<Self, HistogramError> {
+        let bounds = bounds.into();
+        let counts = vec![0; bounds.len() + 1];
+        Histogram::new(Arc::clone(&bounds), counts)?;
+        Ok(Self { bounds, ..self })
     }
 
     /// At `at`, `revision` answered a request, well or badly, within `took`.
@@ -55,61 +79,68 @@ impl MemoryRequests {
     }
 }
 
+impl Default for MemoryRequests {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 #[async_trait]
 impl MetricsSource for MemoryRequests {
     async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
         let canary = self.within(&question.canary, question.window);
         let stable = self.within(&question.stable, question.window);
+        let length = question.window.length();
         let read = |query: &MetricQuery| {
-            let side = |requests| sample(query, requests, question.window.length());
+            let side = |requests| self.sample(query, requests, length);
             Ok(Reading::new(&query.name, side(&canary)?, side(&stable)?))
         };
         question.metrics.iter().map(read).collect()
     }
 }
 
-fn sample(query: &MetricQuery, requests: &[Request], length: Duration) -> Result<Sample> {
-    if let Signal::Query(text) = &query.signal
-        && text != "requests"
-    {
-        let operation = format!("read the metric `{}`", query.name);
-        let source = format!("`{text}` is no query here; `requests` is the only one");
-        return Err(Error::new(ErrorKind::Invalid, operation).with_source(source));
-    }
-    if requests.is_empty() {
-        return Ok(Sample::NoData);
-    }
-    Ok(match &query.signal {
-        Signal::ErrorRate | Signal::SuccessRate => {
-            let bad = requests.iter().filter(|request| !request.ok).count();
-            Sample::Counts {
-                bad: bad as u64,
-                total: requests.len() as u64,
-            }
+impl MemoryRequests {
+    fn sample(
+        &self,
+        query: &MetricQuery,
+        requests: &[Request],
+        length: Duration,
+    ) -> Result<Sample> {
+        if let Signal::Query(text) = &query.signal
+            && text != "requests"
+        {
+            let source = format!("`{text}` is no query here; `requests` is the only one");
+            return Err(failed(ErrorKind::Invalid, query).with_source(source));
         }
-        Signal::Latency(quantile) => slowest_of(requests, *quantile),
-        Signal::Query(_) => Sample::Gauge(requests.len() as f64 / length.as_secs_f64()),
-    })
+        if requests.is_empty() {
+            return Ok(Sample::NoData);
+        }
+        Ok(match &query.signal {
+            Signal::ErrorRate | Signal::SuccessRate => {
+                let bad = requests.iter().filter(|request| !request.ok).count();
+                Sample::Counts {
+                    bad: bad as u64,
+                    total: requests.len() as u64,
+                }
+            }
+            Signal::Latency(_) => Sample::Histogram(
+                self.histogram(requests)
+                    .map_err(|error| failed(ErrorKind::Internal, query).with_source(error))?,
+            ),
+            Signal::Query(_) => Sample::Gauge(requests.len() as f64 / length.as_secs_f64()),
+        })
+    }
+
+    fn histogram(&self, requests: &[Request]) -> Result<Histogram, HistogramError> {
+        let mut counts = vec![0; self.bounds.len() + 1];
+        for request in requests {
+            let took = request.took.as_secs_f64();
+            counts[self.bounds.partition_point(|bound| *bound < took)] += 1;
+        }
+        Histogram::new(Arc::clone(&self.bounds), counts)
+    }
 }
 
-/// The nearest-rank quantile. There is at least one request.
-fn slowest_of(requests: &[Request], quantile: Quantile) -> Sample {
-    let mut took = requests
-        .iter()
-        .map(|request| request.took)
-        .collect::<Vec<_>>();
-    took.sort_unstable();
-    #[expect(
-        clippy::cast_possible_truncation,
-        clippy::cast_sign_loss,
-        reason = "a share of a length between 0 and that length"
-    )]
-    let rank = (quantile.share() * took.len() as f64).ceil() as usize;
-    let value = took
-        .get(rank.saturating_sub(1))
-        .map_or(0.0, Duration::as_secs_f64);
-    Sample::Quantile {
-        value,
-        count: took.len() as u64,
-    }
+fn failed(kind: ErrorKind, query: &MetricQuery) -> Error {
+    Error::new(kind, format!("read the metric `{}`", query.name))
 }

@@ -1,6 +1,7 @@
 //! Harnesses over the memory adapters, and the memory adapters themselves.
 
 use std::net::SocketAddr;
+use std::ops::RangeInclusive;
 use std::sync::Mutex;
 use std::time::Duration;
 
@@ -10,7 +11,7 @@ use codedance_core::journal::Journal;
 use codedance_core::memory::{
     MemoryEndpoints, MemoryExecutor, MemoryJournal, MemoryRequests, MemoryRouter,
 };
-use codedance_core::metrics::{MetricsSource, Signal, Window};
+use codedance_core::metrics::{MetricsSource, Quantile, Signal, Window};
 use codedance_core::testing::{
     EndpointsHarness, ExecutorHarness, JournalHarness, MetricsHarness, Requests, RouterHarness,
 };
@@ -138,6 +139,8 @@ pub(crate) struct Traffic {
     pub(crate) world: MemoryRequests,
     pub(crate) hours: Mutex<i64>,
     pub(crate) reads_queries: bool,
+    /// By whom, when and how fast requests were answered.
+    made: Mutex<Vec<(Revision, Timestamp, Duration)>>,
 }
 
 impl Traffic {
@@ -147,6 +150,7 @@ impl Traffic {
             world,
             hours: Mutex::new(0),
             reads_queries: true,
+            made: Mutex::default(),
         }
     }
 }
@@ -165,6 +169,8 @@ impl MetricsHarness for Traffic {
             for number in 0..requests.total {
                 let at = from + Duration::from_millis(number * 17);
                 let took = Duration::from_millis(10 + number * 7 % 50);
+                let mut made = self.made.lock().unwrap();
+                made.push((revision.clone(), at, took));
                 self.world
                     .record(&revision, at, number >= requests.bad, took);
             }
@@ -174,6 +180,18 @@ impl MetricsHarness for Traffic {
 
     fn reads(&self, signal: &Signal) -> bool {
         self.reads_queries || !matches!(signal, Signal::Query(_))
+    }
+
+    fn took(&self, revision: &Revision, window: Window, quantile: Quantile) -> RangeInclusive<f64> {
+        let made = self.made.lock().unwrap();
+        let mut took: Vec<f64> = made
+            .iter()
+            .filter(|(by, at, _)| by == revision && window.from <= *at && *at < window.to)
+            .map(|(_, _, took)| took.as_secs_f64())
+            .collect();
+        took.sort_by(f64::total_cmp);
+        let truth = took[(quantile.share() * took.len() as f64).ceil() as usize - 1];
+        truth..=truth
     }
 
     fn query(&self) -> String {
@@ -321,16 +339,57 @@ mod endpoints {
 }
 
 mod metrics {
-    use codedance_core::memory::MemoryRequests;
+    mod as_histograms {
+        use codedance_core::memory::MemoryRequests;
 
-    use super::Traffic;
+        use crate::memory::Traffic;
 
-    async fn harness() -> Traffic {
-        let world = MemoryRequests::new();
-        Traffic::new(Box::new(world.clone()), world)
+        async fn harness() -> Traffic {
+            let world = MemoryRequests::new();
+            Traffic::new(Box::new(world.clone()), world)
+        }
+
+        codedance_core::testing::metrics_conformance!(harness);
     }
 
-    codedance_core::testing::metrics_conformance!(harness);
+    /// As a source answers that knows no more of latencies than quantiles.
+    mod as_quantiles {
+        use async_trait::async_trait;
+        use codedance_core::Result;
+        use codedance_core::memory::MemoryRequests;
+        use codedance_core::metrics::{MetricsSource, Question, Reading, Sample, Signal};
+
+        use crate::memory::Traffic;
+
+        #[derive(Debug)]
+        struct Quantiles(MemoryRequests);
+
+        #[async_trait]
+        impl MetricsSource for Quantiles {
+            async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
+                let mut readings = self.0.measure(question).await?;
+                for (reading, query) in readings.iter_mut().zip(&question.metrics) {
+                    for sample in [&mut reading.canary, &mut reading.stable] {
+                        if let (Sample::Histogram(read), Signal::Latency(quantile)) =
+                            (&*sample, &query.signal)
+                        {
+                            let value = read.quantile(*quantile).unwrap();
+                            let count = read.total();
+                            *sample = Sample::Quantile { value, count };
+                        }
+                    }
+                }
+                Ok(readings)
+            }
+        }
+
+        async fn harness() -> Traffic {
+            let world = MemoryRequests::new();
+            Traffic::new(Box::new(Quantiles(world.clone())), world)
+        }
+
+        codedance_core::testing::metrics_conformance!(harness);
+    }
 }
 
 mod journal {

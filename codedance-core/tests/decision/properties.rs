@@ -4,7 +4,7 @@ use codedance_core::decision::{
     Assessment, ClassicConfig, Evidence, JudgeConfig, Limits, Memory, Metric, Policy,
     PolicyBuilder, Score, ThresholdsConfig, Verdict,
 };
-use codedance_core::metrics::{Reading, Sample, Signal, Window};
+use codedance_core::metrics::{Histogram, Reading, Sample, Signal, Window};
 use codedance_core::workload::GroupStatus;
 use codedance_core::{Percent, Timestamp};
 use proptest::prelude::*;
@@ -47,8 +47,13 @@ fn any_sample() -> impl Strategy<Value = Sample> {
         Just(Sample::NoData),
         (count.clone(), count.clone()).prop_map(|(bad, total)| Sample::Counts { bad, total }),
         (number.clone(), count).prop_map(|(value, count)| Sample::Quantile { value, count }),
+        any::<[u64; 3]>().prop_map(histogram),
         number.prop_map(Sample::Gauge),
     ]
+}
+
+fn histogram(counts: [u64; 3]) -> Sample {
+    Sample::Histogram(Histogram::new([0.1, 1.0], counts).unwrap())
 }
 
 /// A sample of the shape that the metric wants, or none.
@@ -57,7 +62,10 @@ fn fitting(index: usize) -> BoxedStrategy<Sample> {
         bad: bad.min(total),
         total,
     });
-    let slow = (0.0..1.5, 0..200_u64).prop_map(|(value, count)| Sample::Quantile { value, count });
+    let slow = prop_oneof![
+        (0.0..1.5, 0..200_u64).prop_map(|(value, count)| Sample::Quantile { value, count }),
+        prop::array::uniform3(0..200_u64).prop_map(histogram),
+    ];
     let sample = match index {
         0 | 3 => rate.boxed(),
         1 => slow.boxed(),
@@ -70,7 +78,7 @@ fn fitting(index: usize) -> BoxedStrategy<Sample> {
 fn readings(samples: &[Sample]) -> Vec<Reading> {
     let named = NAMES.iter().zip(samples);
     named
-        .map(|(name, sample)| Reading::new(*name, *sample, *sample))
+        .map(|(name, sample)| Reading::new(*name, sample.clone(), sample.clone()))
         .collect()
 }
 
@@ -97,8 +105,8 @@ fn classic() -> PolicyBuilder {
 }
 
 /// One step worse, in the same shape; `None` if nothing was seen.
-fn worse(sample: Sample, by: f64) -> Option<Sample> {
-    match sample {
+fn worse(sample: &Sample, by: f64) -> Option<Sample> {
+    match *sample {
         Sample::Counts { bad, total } => Some(Sample::Counts {
             bad: (bad + (by * 40.0) as u64).min(total),
             total,
@@ -166,7 +174,7 @@ proptest! {
         index in 0..4_usize,
         by in 0.0..2.0_f64,
     ) {
-        let Some(sample) = worse(look[index].canary, by) else { return Ok(()) };
+        let Some(sample) = worse(&look[index].canary, by) else { return Ok(()) };
         let mut spoiled = look.clone();
         spoiled[index].canary = sample;
         let better = after(policy(), &history).look(&look);
@@ -254,7 +262,7 @@ proptest! {
         for policy in [policy(), classic()] {
             let mut watcher = Watcher::new(policy);
             for kept in &kept {
-                let look = if *kept { readings(&[Sample::NoData; 5]) } else { Vec::new() };
+                let look = if *kept { readings(&[const { Sample::NoData }; 5]) } else { Vec::new() };
                 prop_assert_eq!(watcher.look(&look).verdict, Verdict::Hold);
             }
         }
@@ -333,10 +341,10 @@ fn a_memory_of_five_metrics_is_small() {
     };
     for _ in 0..70 {
         watcher.look(&readings(&[
-            count,
-            slow,
+            count.clone(),
+            slow.clone(),
             Sample::Gauge(0.5),
-            count,
+            count.clone(),
             Sample::NoData,
         ]));
     }

@@ -311,7 +311,7 @@ impl MetricsSource for World {
             total: 10_000,
         };
         let read = |query: &codedance_core::metrics::MetricQuery| {
-            Reading::new(query.name.clone(), good, good)
+            Reading::new(query.name.clone(), good.clone(), good.clone())
         };
         Ok(question.metrics.iter().map(read).collect())
     }

@@ -76,8 +76,11 @@ impl Judge for Strict {
 
     fn assess(&self, evidence: &Evidence<'_>) -> Assessment {
         let (good, bad): (u32, u32) = evidence.memory.recall();
-        let rate = match evidence.reading("error-rate").map(|reading| reading.canary) {
-            Some(Sample::Counts { bad, total }) if total > 0 => Some(bad as f64 / total as f64),
+        let rate = match evidence
+            .reading("error-rate")
+            .map(|reading| &reading.canary)
+        {
+            Some(&Sample::Counts { bad, total }) if total > 0 => Some(bad as f64 / total as f64),
             _ => None,
         };
         let (good, bad) = match rate {

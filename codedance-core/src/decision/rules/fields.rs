@@ -163,8 +163,8 @@ impl Fields {
                 let reading = sample::reading(evidence, index, watch)?;
                 let fresh = sample::age(evidence, reading) <= self.oldest;
                 let side = match side {
-                    Side::Canary => reading.canary,
-                    Side::Stable => reading.stable,
+                    Side::Canary => &reading.canary,
+                    Side::Stable => &reading.stable,
                 };
                 sample::seen(&watch.signal, side).ok().filter(|_| fresh)
             })

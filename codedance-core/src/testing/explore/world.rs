@@ -86,7 +86,7 @@ impl World {
                 };
                 let sample = Sample::Gauge(gauge);
                 Report::Measured {
-                    readings: vec![Reading::new("oracle", sample, sample)],
+                    readings: vec![Reading::new("oracle", sample.clone(), sample)],
                     observation: self.observation(),
                 }
             }
@@ -141,9 +141,9 @@ impl Judge for Oracle {
     }
 
     fn assess(&self, evidence: &Evidence<'_>) -> Assessment {
-        let verdict = match evidence.reading("oracle").map(|reading| reading.canary) {
-            Some(Sample::Gauge(gauge)) if gauge < 0.5 => Verdict::Advance,
-            Some(Sample::Gauge(gauge)) if gauge > 1.5 => Verdict::Rollback,
+        let verdict = match evidence.reading("oracle").map(|reading| &reading.canary) {
+            Some(&Sample::Gauge(gauge)) if gauge < 0.5 => Verdict::Advance,
+            Some(&Sample::Gauge(gauge)) if gauge > 1.5 => Verdict::Rollback,
             Some(_) | None => Verdict::Hold,
         };
         Assessment::new(verdict, vec![Reason::Other("the oracle spoke".to_owned())])

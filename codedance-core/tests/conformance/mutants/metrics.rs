@@ -4,7 +4,9 @@ use std::sync::atomic::{AtomicI64, Ordering};
 
 use async_trait::async_trait;
 use codedance_core::memory::MemoryRequests;
-use codedance_core::metrics::{MetricsSource, Quantile, Question, Reading, Sample, Signal, Window};
+use codedance_core::metrics::{
+    Histogram, MetricsSource, Quantile, Question, Reading, Sample, Signal, Window,
+};
 use codedance_core::testing::{METRICS, MetricsHarness};
 use codedance_core::{Error, ErrorKind, Result, Timestamp};
 
@@ -23,8 +25,13 @@ enum Fault {
     SwapsTheSides,
     CountsTheGoodAsBad,
     CountsNoSamples,
+    CountsEveryAnswerTwice,
     InvertsQuantiles,
+    BoundsDifferBySide,
+    BoundsDifferByWindow,
+    BoundsAreMilliseconds,
     ReadsAbsenceAsZero,
+    ReadsAbsenceAsEmptyHistogram,
     NeedsBothSides,
     FailsOnEmptyWindows,
     CountsFromTheBeginning,
@@ -80,10 +87,25 @@ fn each_fault_is_noticed() {
                 CountsTheGoodAsBad,
                 &["the_success_rate_counts_the_others_as_bad"],
             ),
-            (CountsNoSamples, &["a_quantile_says_over_how_many"]),
+            (CountsNoSamples, &["a_latency_says_over_how_many"]),
+            (CountsEveryAnswerTwice, &["a_latency_says_over_how_many"]),
             (InvertsQuantiles, &["a_greater_quantile_is_not_smaller"]),
+            (BoundsDifferBySide, &["a_histogram_keeps_its_bounds"]),
+            (BoundsDifferByWindow, &["a_histogram_keeps_its_bounds"]),
+            (
+                BoundsAreMilliseconds,
+                &["a_histogram_counts_in_the_right_bucket"],
+            ),
             (
                 ReadsAbsenceAsZero,
+                &[
+                    "no_traffic_is_no_data_not_zero",
+                    "one_side_without_traffic_is_no_data_there_alone",
+                    "an_empty_window_is_no_data",
+                ],
+            ),
+            (
+                ReadsAbsenceAsEmptyHistogram,
                 &[
                     "no_traffic_is_no_data_not_zero",
                     "one_side_without_traffic_is_no_data_there_alone",
@@ -163,13 +185,6 @@ impl MetricsSource for Mutant {
             {
                 return Err(Error::unsupported("queries"));
             }
-            Fault::InvertsQuantiles => {
-                for query in &mut asked.metrics {
-                    if let Signal::Latency(quantile) = &mut query.signal {
-                        *quantile = Quantile::new(1.0 - quantile.share()).unwrap();
-                    }
-                }
-            }
             Fault::FailsOnEmptyWindows if window.from == window.to => {
                 return Err(Error::new(ErrorKind::Invalid, "read an empty window"));
             }
@@ -218,8 +233,16 @@ impl MetricsSource for Mutant {
                 }
                 _ => {}
             }
+            let hour = window.from.as_millis() / 3_600_000;
+            if self.fault == Fault::BoundsDifferBySide
+                || self.fault == Fault::BoundsDifferByWindow && hour % 2 == 0
+            {
+                reading.stable = without_highest_bound(&reading.stable);
+            }
             for sample in [&mut reading.canary, &mut reading.stable] {
-                *sample = self.bent(*sample, &query.signal);
+                if let Some(bent) = self.bent(sample, &query.signal) {
+                    *sample = bent;
+                }
             }
         }
         Ok(readings)
@@ -227,21 +250,52 @@ impl MetricsSource for Mutant {
 }
 
 impl Mutant {
-    fn bent(&self, sample: Sample, signal: &Signal) -> Sample {
-        match (self.fault, sample, signal) {
-            (Fault::CountsTheGoodAsBad, Sample::Counts { bad, total }, Signal::SuccessRate) => {
+    fn bent(&self, sample: &Sample, signal: &Signal) -> Option<Sample> {
+        Some(match (self.fault, sample, signal) {
+            (Fault::CountsTheGoodAsBad, &Sample::Counts { bad, total }, Signal::SuccessRate) => {
                 Sample::Counts {
                     bad: total - bad,
                     total,
                 }
             }
-            (Fault::CountsNoSamples, Sample::Quantile { value, .. }, _) => {
-                Sample::Quantile { value, count: 1 }
+            (Fault::CountsNoSamples, Sample::Histogram(histogram), Signal::Latency(quantile)) => {
+                Sample::Quantile {
+                    value: histogram.quantile(*quantile)?,
+                    count: 1,
+                }
+            }
+            (Fault::InvertsQuantiles, Sample::Histogram(histogram), Signal::Latency(quantile)) => {
+                let inverse = Quantile::new(1.0 - quantile.share()).unwrap();
+                Sample::Quantile {
+                    value: histogram.quantile(inverse)?,
+                    count: histogram.total(),
+                }
+            }
+            (Fault::CountsEveryAnswerTwice, Sample::Histogram(histogram), _) => {
+                let counts: Vec<u64> = histogram.counts().iter().map(|count| count * 2).collect();
+                Sample::Histogram(Histogram::new(histogram.bounds(), counts).unwrap())
+            }
+            (Fault::BoundsAreMilliseconds, Sample::Histogram(histogram), _) => {
+                let bounds: Vec<f64> = histogram.bounds().iter().map(|b| b * 1_000.0).collect();
+                Sample::Histogram(Histogram::new(bounds, histogram.counts()).unwrap())
             }
             (Fault::ReadsAbsenceAsZero, Sample::NoData, Signal::ErrorRate) => {
                 Sample::Counts { bad: 0, total: 0 }
             }
-            _ => sample,
-        }
+            (Fault::ReadsAbsenceAsEmptyHistogram, Sample::NoData, Signal::Latency(_)) => {
+                Sample::Histogram(Histogram::new([1.0], [0, 0]).unwrap())
+            }
+            _ => return None,
+        })
     }
+}
+
+/// The same histogram without its highest bound, above which nothing was counted.
+fn without_highest_bound(sample: &Sample) -> Sample {
+    let Sample::Histogram(histogram) = sample else {
+        return sample.clone();
+    };
+    let fewer = histogram.bounds().len() - 1;
+    let (bounds, counts) = (&histogram.bounds()[..fewer], &histogram.counts()[..=fewer]);
+    Sample::Histogram(Histogram::new(bounds, counts).unwrap())
 }

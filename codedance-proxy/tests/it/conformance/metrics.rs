@@ -1,11 +1,16 @@
 //! Requests that end as their paths say, counted and noted.
 
-use std::time::{Duration, SystemTime, UNIX_EPOCH};
+use std::ops::RangeInclusive;
+use std::sync::Mutex as StdMutex;
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use async_trait::async_trait;
 use codedance_core::Timestamp;
-use codedance_core::metrics::{MetricQuery, MetricsSource, Question, Sample, Signal, Window};
+use codedance_core::metrics::{
+    MetricQuery, MetricsSource, Quantile, Question, Sample, Signal, Window,
+};
 use codedance_core::testing::{MetricsHarness, Requests, metrics_conformance};
+use codedance_core::workload::Revision;
 use codedance_proxy::Proxy;
 use tokio::sync::Mutex;
 use tokio::task::yield_now;
@@ -17,6 +22,8 @@ struct Harness {
     proxy: Proxy,
     /// The end of the last window.
     last: Mutex<Timestamp>,
+    /// How long clients waited for the answers of a revision in a window, in seconds.
+    waited: StdMutex<Vec<(Window, Revision, Vec<f64>)>>,
     _backends: [Backend; 2],
 }
 
@@ -26,6 +33,7 @@ async fn harness() -> Harness {
     Harness {
         proxy: proxy(config, &[&backends[0]], &[&backends[1]]).await,
         last: now().into(),
+        waited: StdMutex::default(),
         _backends: backends,
     }
 }
@@ -46,18 +54,40 @@ impl MetricsHarness for Harness {
             yield_now().await;
         }
         let mut client = Client::connect(self.proxy.local_addr()).await;
-        for (points, requests) in [(0, stable), (10_000, canary)] {
+        let mut waited = Vec::new();
+        for (points, revision, requests) in
+            [(0, self.stable(), stable), (10_000, self.canary(), canary)]
+        {
             apply(&self.proxy, &split(points)).await;
+            let mut times = Vec::new();
             for number in 0..requests.total {
                 let status = if number < requests.bad { 500 } else { 200 };
+                let begun = Instant::now();
                 let (answered, _) = client.get(&format!("/{status}")).await;
                 assert_eq!(answered, status);
+                times.push(begun.elapsed().as_secs_f64());
             }
+            waited.push((revision, times));
         }
         let noted = self.noted(from, canary, stable);
         let window = timeout(PATIENCE, noted).await.expect("nothing was noted");
         *last = window.to;
+        let waited = waited.into_iter();
+        let waited = waited.map(|(revision, times)| (window, revision, times));
+        self.waited.lock().unwrap().extend(waited);
         window
+    }
+
+    /// No longer than its client waited.
+    fn took(&self, revision: &Revision, window: Window, quantile: Quantile) -> RangeInclusive<f64> {
+        let waited = self.waited.lock().unwrap();
+        let mut times = waited
+            .iter()
+            .find(|(during, of, _)| *during == window && of == revision)
+            .map(|(_, _, times)| times.clone())
+            .unwrap();
+        times.sort_by(f64::total_cmp);
+        0.0..=times[(quantile.share() * times.len() as f64).ceil() as usize - 1]
     }
 
     fn reads(&self, signal: &Signal) -> bool {

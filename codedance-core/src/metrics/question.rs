@@ -1,12 +1,9 @@
-//! What was measured, and the port that measures it.
+//! What is asked of a source.
 
-use std::fmt;
 use std::time::Duration;
 
-use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::error::Result;
 use crate::time::Timestamp;
 use crate::workload::Revision;
 
@@ -20,7 +17,9 @@ pub enum Signal {
     /// The share of requests that ended well: HTTP 2xx or 3xx. Read as counts, of which `bad` are
     /// the others.
     SuccessRate,
-    /// The time within which this share of requests was answered, in seconds; 0.99 is the P99.
+    /// The time within which this share of requests was answered, in seconds; 0.99 is the P99. Read
+    /// as a histogram, from which every quantile follows, or as a quantile by sources that know no
+    /// more.
     Latency(Quantile),
     /// A query in the source's own language (PromQL, SQL), giving a gauge for either side.
     Query(String),
@@ -107,68 +106,6 @@ impl Window {
     }
 }
 
-/// What was read of one side in a window.
-///
-/// `NoData` is a value of its own: neither an error nor a zero.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-#[non_exhaustive]
-pub enum Sample {
-    /// There was nothing to read: no series, no traffic, too old.
-    #[default]
-    NoData,
-    /// So many bad ones of so many, within the window. `bad` never exceeds `total`.
-    Counts {
-        /// Those that ended badly.
-        bad: u64,
-        /// All of them.
-        total: u64,
-    },
-    /// A quantile over the requests of the window.
-    Quantile {
-        /// The value, in the metric's unit (seconds for latencies).
-        value: f64,
-        /// Over how many requests.
-        count: u64,
-    },
-    /// A value as of the window's end, in the metric's own unit.
-    Gauge(f64),
-}
-
-/// What was read of one metric, of both sides, in one window.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Reading {
-    /// The name in the query.
-    pub name: String,
-    /// The canary's side.
-    pub canary: Sample,
-    /// The stable side, over the same window.
-    pub stable: Sample,
-    /// When the newest sample was taken, if that is not the window's end.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub at: Option<Timestamp>,
-}
-
-impl Reading {
-    /// A reading as fresh as its window.
-    pub fn new(name: impl Into<String>, canary: Sample, stable: Sample) -> Self {
-        Self {
-            name: name.into(),
-            canary,
-            stable,
-            at: None,
-        }
-    }
-
-    /// The same, taken at `at`.
-    #[must_use]
-    pub fn taken_at(mut self, at: Timestamp) -> Self {
-        self.at = Some(at);
-        self
-    }
-}
-
 /// Between which revisions, about what, and over which time a source is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -181,26 +118,6 @@ pub struct Question {
     pub metrics: Vec<MetricQuery>,
     /// Over which time.
     pub window: Window,
-}
-
-/// Measures both sides of a rollout.
-///
-/// # Contract
-/// - **One answer each.** One [`Reading`] for each query, in the order of the queries, with its name.
-/// - **No data is a value.** What cannot be read for want of series, samples or traffic is
-///   [`Sample::NoData`]; only what went wrong is an error. Never is an absence read as zero.
-/// - **Of the window.** Counts are those of the window alone, differenced from counters where need be;
-///   a counter that went backwards gives [`Sample::NoData`], not a negative count.
-/// - **Repeatable.** Asked twice for the same window, a source gives the same answer, up to samples
-///   that arrived late.
-/// - **Bad queries are [`Invalid`](crate::ErrorKind::Invalid)**, with the server's message and the
-///   metric's name; signals that the source cannot read are
-///   [`Unsupported`](crate::ErrorKind::Unsupported).
-/// - **Cancellation** is safe: measuring changes nothing.
-#[async_trait]
-pub trait MetricsSource: fmt::Debug + Send + Sync {
-    /// Reads every metric of the question, of both sides, over its window.
-    async fn measure(&self, question: &Question) -> Result<Vec<Reading>>;
 }
 
 #[cfg(test)]

@@ -56,6 +56,6 @@ mod run;
 mod world;
 
 pub use error::{BacktestError, HistoryError};
-pub use history::{Field, History, Measurement, RangeQueries, Side, SideLabel};
+pub use history::{Field, History, RangeQueries, Recorded, Side, SideLabel};
 pub use outcome::{Backtest, Ending, Look, Requests, StageRun};
 pub use run::{Backtester, backtest};

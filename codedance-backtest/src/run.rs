@@ -150,7 +150,7 @@ impl Backtester {
 fn check_shape(metric: &str, signal: &Signal, sample: &Sample) -> Result<(), BacktestError> {
     let fits = match signal {
         Signal::ErrorRate | Signal::SuccessRate => matches!(sample, Sample::Counts { .. }),
-        Signal::Latency(_) => matches!(sample, Sample::Quantile { .. }),
+        Signal::Latency(_) => matches!(sample, Sample::Quantile { .. } | Sample::Histogram(_)),
         Signal::Query(_) => matches!(sample, Sample::Gauge(_)),
         // A signal that a later core may add is for its judge to read.
         _ => true,
@@ -162,12 +162,13 @@ fn check_shape(metric: &str, signal: &Signal, sample: &Sample) -> Result<(), Bac
         metric: metric.to_owned(),
         expected: match signal {
             Signal::ErrorRate | Signal::SuccessRate => "`bad` and `total`",
-            Signal::Latency(_) => "`value` and `count`",
+            Signal::Latency(_) => "`value` and `count`, or `le:…`",
             _ => "`value` alone",
         },
         found: match sample {
             Sample::Counts { .. } => "`bad` and `total`",
             Sample::Quantile { .. } => "`value` and `count`",
+            Sample::Histogram(_) => "`le:…`",
             Sample::Gauge(_) => "`value` alone",
             _ => "something else",
         },

@@ -5,8 +5,8 @@ use std::io::Read;
 use codedance_core::Timestamp;
 use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 
-use super::fields::{Field, Fields};
-use super::{History, Measurement, Side};
+use super::columns::Columns;
+use super::{History, Recorded, Side};
 use crate::error::HistoryError;
 
 /// What a line begins with that is none of the table.
@@ -21,6 +21,7 @@ impl History {
     /// | columns | what the metric is | read as |
     /// |---|---|---|
     /// | `bad`, `total` | an error rate or a success rate | counts within the interval; `bad` are those that are not a success |
+    /// | `le:0.1`, `le:0.25` …, `le:+Inf` | a latency | a histogram: how many requests took at most so many seconds, cumulative as Prometheus's buckets are |
     /// | `value`, `count` | a latency | a quantile in seconds, over so many requests |
     /// | `value` | a query | a gauge |
     ///
@@ -52,7 +53,7 @@ impl History {
     }
 }
 
-fn read(mut table: impl Read) -> Result<Vec<Measurement>, HistoryError> {
+fn read(mut table: impl Read) -> Result<Vec<Recorded>, HistoryError> {
     let mut bytes = Vec::new();
     table
         .read_to_end(&mut bytes)
@@ -98,16 +99,16 @@ enum Kind {
     Long {
         metric: usize,
         side: usize,
-        fields: Vec<(usize, Field)>,
+        columns: Columns,
     },
     Wide(Vec<WideSample>),
 }
 
-/// The columns of one side of one metric.
+/// One side of one metric.
 struct WideSample {
     metric: String,
     side: Side,
-    fields: Vec<(usize, Field)>,
+    columns: Columns,
 }
 
 impl Form {
@@ -150,7 +151,7 @@ impl Form {
     fn line(
         &self,
         record: &StringRecord,
-        measurements: &mut Vec<Measurement>,
+        measurements: &mut Vec<Recorded>,
     ) -> Result<(), HistoryError> {
         let cell = |place: usize| record.get(place).unwrap_or_default();
         let at = time(cell(self.time))?;
@@ -158,7 +159,7 @@ impl Form {
             Kind::Long {
                 metric,
                 side,
-                fields,
+                columns,
             } => {
                 let metric = cell(*metric);
                 if metric.is_empty() {
@@ -167,8 +168,8 @@ impl Form {
                         "is empty; write the metric's name in the policy",
                     ));
                 }
-                let sample = of_cells(fields, &cell)?.sample()?;
-                measurements.push(Measurement {
+                let sample = columns.sample(&cell)?;
+                measurements.push(Recorded {
                     metric: metric.to_owned(),
                     at,
                     side: side_of(cell(*side))?,
@@ -179,19 +180,13 @@ impl Form {
                 for WideSample {
                     metric,
                     side,
-                    fields,
+                    columns,
                 } in samples
                 {
-                    let sample = of_cells(fields, &cell).and_then(|fields| fields.sample());
-                    let sample = sample.map_err(|error| {
-                        let prefix = format!("{metric}.{}", side.name());
-                        let key = match error.key.as_str() {
-                            "" => prefix,
-                            field => format!("{prefix}.{field}"),
-                        };
-                        HistoryError { key, ..error }
-                    })?;
-                    measurements.push(Measurement {
+                    let sample = columns
+                        .sample(&cell)
+                        .map_err(|error| in_wide_column(error, metric, *side))?;
+                    measurements.push(Recorded {
                         metric: metric.clone(),
                         at,
                         side: *side,
@@ -206,25 +201,21 @@ impl Form {
 
 impl Kind {
     fn long(header: &StringRecord, taken: [usize; 3]) -> Result<Self, HistoryError> {
-        let mut fields = Vec::new();
+        let mut columns = Columns::default();
         for (place, name) in header.iter().enumerate() {
-            if taken.contains(&place) {
-                continue;
-            }
-            let field = Field::named(name).ok_or_else(|| {
-                HistoryError::new(
+            if !taken.contains(&place) && !columns.take(place, name)? {
+                return Err(HistoryError::new(
                     name,
                     "is no column of a long table; it has `time`, `metric`, `side`, and of `bad`, \
-                     `total`, `value` and `count` what was read",
-                )
-            })?;
-            fields.push((place, field));
+                     `total`, `value`, `count` and `le:…` what was read",
+                ));
+            }
         }
         let [_, metric, side] = taken;
         Ok(Self::Long {
             metric,
             side,
-            fields,
+            columns: columns.checked()?,
         })
     }
 
@@ -234,45 +225,57 @@ impl Kind {
             if place == time {
                 continue;
             }
-            let (metric, side, field) = wide_column(name).ok_or_else(|| {
+            let refused = || {
                 HistoryError::new(
                     name,
                     "is no column of a table; write `metric` and `side` beside `time`, or columns \
                      such as `errors.canary.bad`",
                 )
-            })?;
+            };
+            let (metric, side, field) = wide_column(name).ok_or_else(refused)?;
             let known = samples
-                .iter_mut()
-                .find(|sample| sample.metric == metric && sample.side == side);
-            match known {
-                Some(sample) => sample.fields.push((place, field)),
-                None => samples.push(WideSample {
+                .iter()
+                .position(|sample| sample.metric == metric && sample.side == side);
+            let known = known.unwrap_or_else(|| {
+                samples.push(WideSample {
                     metric: metric.to_owned(),
                     side,
-                    fields: vec![(place, field)],
-                }),
+                    columns: Columns::default(),
+                });
+                samples.len() - 1
+            });
+            let taken = samples[known].columns.take(place, field);
+            if !taken.map_err(|error| in_wide_column(error, metric, side))? {
+                return Err(refused());
             }
+        }
+        for sample in &mut samples {
+            let checked = std::mem::take(&mut sample.columns).checked();
+            sample.columns =
+                checked.map_err(|error| in_wide_column(error, &sample.metric, sample.side))?;
         }
         Ok(Self::Wide(samples))
     }
 }
 
-/// `errors.canary.bad` in its three parts; the metric's name may hold points of its own.
-fn wide_column(name: &str) -> Option<(&str, Side, Field)> {
-    let (rest, field) = name.rsplit_once('.')?;
-    let (metric, side) = rest.rsplit_once('.')?;
-    Some((metric, side_of(side).ok()?, Field::named(field)?))
+/// The error with the column's whole name.
+fn in_wide_column(error: HistoryError, metric: &str, side: Side) -> HistoryError {
+    let sample = format!("{metric}.{}", side.name());
+    let key = match error.key.as_str() {
+        "" => sample,
+        field => format!("{sample}.{field}"),
+    };
+    HistoryError { key, ..error }
 }
 
-fn of_cells<'a>(
-    fields: &[(usize, Field)],
-    cell: &impl Fn(usize) -> &'a str,
-) -> Result<Fields, HistoryError> {
-    let mut read = Fields::default();
-    for (place, field) in fields {
-        read.read(*field, cell(*place))?;
-    }
-    Ok(read)
+/// `errors.canary.bad` in its three parts; a metric's name may hold points of its own, and so does
+/// `le:0.25`.
+fn wide_column(name: &str) -> Option<(&str, Side, &str)> {
+    let split = |side: Side| {
+        let (metric, field) = name.rsplit_once(&format!(".{}.", side.name()))?;
+        Some((metric, side, field))
+    };
+    split(Side::Canary).or_else(|| split(Side::Stable))
 }
 
 fn side_of(text: &str) -> Result<Side, HistoryError> {

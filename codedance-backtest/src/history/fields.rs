@@ -1,8 +1,9 @@
 //! What a column or a query holds, and the sample that several of them make.
 
 use std::fmt;
+use std::sync::Arc;
 
-use codedance_core::metrics::Sample;
+use codedance_core::metrics::{Histogram, Sample};
 
 use crate::error::HistoryError;
 
@@ -18,10 +19,13 @@ pub enum Field {
     Value,
     /// Over how many requests the value was taken.
     Count,
+    /// How many requests took no longer than each of several bounds, cumulative as Prometheus's `le`
+    /// is.
+    Le,
 }
 
 impl Field {
-    pub(super) const ALL: [Self; 4] = [Self::Bad, Self::Total, Self::Value, Self::Count];
+    const ALL: [Self; 5] = [Self::Bad, Self::Total, Self::Value, Self::Count, Self::Le];
 
     /// The word by which columns and queries name it.
     #[must_use]
@@ -31,6 +35,7 @@ impl Field {
             Self::Total => "total",
             Self::Value => "value",
             Self::Count => "count",
+            Self::Le => "le",
         }
     }
 
@@ -48,83 +53,82 @@ impl fmt::Display for Field {
 }
 
 /// What was found of one side at one time, field by field.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Fields {
-    bad: Option<u64>,
-    total: Option<u64>,
-    value: Option<f64>,
-    count: Option<u64>,
+    pub(super) bad: Option<u64>,
+    pub(super) total: Option<u64>,
+    pub(super) value: Option<f64>,
+    pub(super) count: Option<u64>,
+    pub(super) histogram: Option<Histogram>,
 }
 
 impl Fields {
-    /// Takes in what a cell holds; nothing if it is empty, `NaN` or infinite.
-    pub(super) fn read(&mut self, field: Field, cell: &str) -> Result<(), HistoryError> {
-        let refused = |expected: &str| {
-            HistoryError::new(
-                field.name(),
-                format!("`{cell}` is no {field}; write {expected}"),
-            )
-        };
-        if cell.is_empty() {
-            return Ok(());
-        }
-        let number: f64 = cell.parse().map_err(|_| match field {
-            Field::Value => refused("a number, such as 0.183, or leave the cell empty"),
-            _ => refused("a number of requests, such as 120, or leave the cell empty"),
-        })?;
-        if !number.is_finite() {
-            return Ok(());
-        }
-        if field != Field::Value && !(0.0..=1e15).contains(&number) {
-            return Err(refused("a number of requests from 0 to 1e15"));
-        }
-        self.set(field, number);
-        Ok(())
-    }
-
-    /// Takes a number in; requests are rounded, because `increase()` extrapolates to fractions.
-    fn set(&mut self, field: Field, number: f64) {
-        // The cast saturates, and NaN was left out.
-        let requests = number.round() as u64;
-        match field {
-            Field::Bad => self.bad = Some(requests),
-            Field::Total => self.total = Some(requests),
-            Field::Value => self.value = Some(number),
-            Field::Count => self.count = Some(requests),
-        }
-    }
-
     /// What they say together.
-    pub(super) fn sample(&self) -> Result<Sample, HistoryError> {
-        match (self.bad, self.total, self.value, self.count) {
-            (None, None, None, None) => Ok(Sample::NoData),
-            (Some(bad), Some(total), None, None) if bad <= total => {
+    pub(super) fn sample(self) -> Result<Sample, HistoryError> {
+        let Self {
+            bad,
+            total,
+            value,
+            count,
+            histogram,
+        } = self;
+        match (bad, total, value, count, histogram) {
+            (None, None, None, None, None) => Ok(Sample::NoData),
+            (Some(bad), Some(total), None, None, None) if bad <= total => {
                 Ok(Sample::Counts { bad, total })
             }
-            (Some(bad), Some(total), None, None) => Err(HistoryError::new(
+            (Some(bad), Some(total), None, None, None) => Err(HistoryError::new(
                 "bad",
                 format!("{bad} requests are bad of only {total}; `total` counts the bad ones too"),
             )),
-            (Some(_), None, None, None) => {
+            (Some(_), None, None, None, None) => {
                 Err(lacks("bad", "total", "how many requests there were"))
             }
-            (None, Some(_), None, None) => Err(lacks(
+            (None, Some(_), None, None, None) => Err(lacks(
                 "total",
                 "bad",
                 "how many of them ended badly, 0 for none",
             )),
-            (None, None, Some(value), None) => Ok(Sample::Gauge(value)),
-            (None, None, Some(value), Some(count)) => Ok(Sample::Quantile { value, count }),
+            (None, None, Some(value), None, None) => Ok(Sample::Gauge(value)),
+            (None, None, Some(value), Some(count), None) => Ok(Sample::Quantile { value, count }),
             // Nobody was served, so that there is no quantile.
-            (None, None, None, Some(0)) => Ok(Sample::NoData),
-            (None, None, None, Some(_)) => Err(lacks("count", "value", "the quantile in seconds")),
+            (None, None, None, Some(0), None) => Ok(Sample::NoData),
+            (None, None, None, Some(_), None) => {
+                Err(lacks("count", "value", "the quantile in seconds"))
+            }
+            (None, None, None, None, Some(histogram)) => Ok(Sample::Histogram(histogram)),
             _ => Err(HistoryError::new(
                 "",
                 "is of two kinds at once; write `bad` and `total`, or `value` alone, or `value` and \
-                 `count`",
+                 `count`, or `le:…`",
             )),
         }
     }
+}
+
+/// Requests are whole: `increase()` extrapolates to fractions.
+pub(super) fn whole(requests: f64) -> u64 {
+    // The cast saturates.
+    requests.round() as u64
+}
+
+/// A histogram of counts up to and including each bound and, last, of all; what falls where it should rise
+/// is taken to stand still.
+pub(super) fn histogram(
+    bounds: &Arc<[f64]>,
+    cumulative: &[u64],
+) -> Result<Histogram, HistoryError> {
+    let mut before = 0;
+    let counts: Vec<u64> = cumulative
+        .iter()
+        .map(|upto| {
+            let inside = upto.saturating_sub(before);
+            before = before.max(*upto);
+            inside
+        })
+        .collect();
+    Histogram::new(Arc::clone(bounds), counts)
+        .map_err(|error| HistoryError::new(Field::Le.name(), error.to_string()))
 }
 
 fn lacks(key: &str, other: &str, meaning: &str) -> HistoryError {

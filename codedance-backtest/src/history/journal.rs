@@ -127,8 +127,8 @@ impl Hearing {
         let end = self.shifted(window.to);
         for reading in readings {
             let interval = Interval {
-                canary: reading.canary,
-                stable: reading.stable,
+                canary: reading.canary.clone(),
+                stable: reading.stable.clone(),
                 newest: reading.at.map(|at| self.shifted(at)),
             };
             let series = self.history.series.entry(reading.name.clone());

@@ -1,57 +1,17 @@
 //! The answers of Prometheus to range queries.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 use codedance_core::Timestamp;
 use codedance_core::metrics::Sample;
-use serde::Deserialize;
-use serde::de::IgnoredAny;
 
+use super::answer::{Series, SideLabel, read};
 use super::counter::{Counter, increases};
-use super::csv::from_unix;
-use super::fields::Field;
-use super::{History, Measurement, Side};
+use super::fields::{Field, histogram, whole};
+use super::{History, Recorded, Side};
 use crate::error::HistoryError;
-
-/// By which label a series says which side it is of.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct SideLabel {
-    name: String,
-    canary: String,
-    stable: String,
-}
-
-impl SideLabel {
-    /// The label `name` holds `canary` or `stable`; series with another value, such as those of
-    /// revisions long gone, are passed over.
-    pub fn new(
-        name: impl Into<String>,
-        canary: impl Into<String>,
-        stable: impl Into<String>,
-    ) -> Self {
-        Self {
-            name: name.into(),
-            canary: canary.into(),
-            stable: stable.into(),
-        }
-    }
-
-    fn side(&self, value: &str) -> Option<Side> {
-        match value {
-            value if value == self.canary => Some(Side::Canary),
-            value if value == self.stable => Some(Side::Stable),
-            _ => None,
-        }
-    }
-}
-
-/// `side="canary"` and `side="stable"`.
-impl Default for SideLabel {
-    fn default() -> Self {
-        Self::new("side", Side::Canary.name(), Side::Stable.name())
-    }
-}
 
 /// What range queries (`/api/v1/query_range` of Prometheus, VictoriaMetrics and others) answered, one
 /// answer for each field of each metric.
@@ -59,6 +19,7 @@ impl Default for SideLabel {
 /// | fields | what is queried | the metric is read as |
 /// |---|---|---|
 /// | [`Bad`](Field::Bad) and [`Total`](Field::Total) | the **counters** of bad requests and of all requests | counts |
+/// | [`Le`](Field::Le) | the **counters** of a classic histogram's buckets, with their label `le` | a histogram |
 /// | [`Value`](Field::Value) and [`Count`](Field::Count) | a quantile in seconds, and the **counter** of its requests | a quantile |
 /// | [`Value`](Field::Value) | a gauge | a gauge |
 ///
@@ -100,13 +61,6 @@ struct Answers {
     /// The answered fields, each with its file.
     files: BTreeMap<Field, String>,
     series: Vec<Series>,
-}
-
-#[derive(Clone, Debug)]
-struct Series {
-    field: Field,
-    side: Side,
-    values: Counter,
 }
 
 impl RangeQueries {
@@ -159,21 +113,20 @@ impl RangeQueries {
 }
 
 impl Answers {
-    fn measure(
-        &self,
-        metric: &str,
-        measurements: &mut Vec<Measurement>,
-    ) -> Result<(), HistoryError> {
+    fn measure(&self, metric: &str, measurements: &mut Vec<Recorded>) -> Result<(), HistoryError> {
         let fields: Vec<Field> = self.files.keys().copied().collect();
-        let sample: fn(&Row) -> Sample = match fields.as_slice() {
+        let bounds = self.bounds();
+        let sample: fn(&Row, &Arc<[f64]>) -> Result<Sample, HistoryError> = match fields.as_slice()
+        {
             [Field::Bad, Field::Total] => Row::counts,
             [Field::Value] => Row::gauge,
             [Field::Value, Field::Count] => Row::quantile,
+            [Field::Le] => Row::histogram,
             found => {
                 let found: Vec<_> = found.iter().map(|field| format!("`{field}`")).collect();
                 let message = format!(
                     "has the queries {}; give `bad` and `total`, or `value` alone, or `value` and \
-                     `count`",
+                     `count`, or `le`",
                     found.join(", ")
                 );
                 return Err(HistoryError::new(metric, message));
@@ -181,34 +134,49 @@ impl Answers {
         };
         let times = self.times(|_| true);
         let step = step(&times);
-        let columns = |side| {
-            let counted = |field| {
-                let scraped = self.times(|series| series.field != Field::Value);
-                increases(&self.of(field, side), &scraped, step)
-            };
-            Columns {
-                bad: counted(Field::Bad),
-                total: counted(Field::Total),
-                count: counted(Field::Count),
-                value: self.of(Field::Value, side).first().copied().cloned(),
-            }
-        };
+        let scraped = self.times(|series| series.field != Field::Value);
         for side in [Side::Canary, Side::Stable] {
-            let columns = columns(side);
+            let counted = |field, le| increases(&self.of(field, side, le), &scraped, step);
+            let columns = Columns {
+                bad: counted(Field::Bad, None),
+                total: counted(Field::Total, None),
+                count: counted(Field::Count, None),
+                value: self.of(Field::Value, side, None).first().copied().cloned(),
+                buckets: bounds
+                    .iter()
+                    .map(|le| counted(Field::Le, Some(*le)))
+                    .collect(),
+                all: counted(Field::Le, Some(f64::INFINITY)),
+            };
             // Before the first point counters have counted nothing that is known.
             let known = usize::from(!matches!(fields.as_slice(), [Field::Value]));
-            measurements.extend(times.iter().skip(known).map(|at| Measurement {
-                metric: metric.to_owned(),
-                at: *at,
-                side,
-                sample: sample(&columns.row(*at)),
-            }));
+            for at in times.iter().skip(known) {
+                measurements.push(Recorded {
+                    metric: metric.to_owned(),
+                    at: *at,
+                    side,
+                    sample: sample(&columns.row(*at), &bounds).map_err(|error| HistoryError {
+                        key: metric.to_owned(),
+                        ..error
+                    })?,
+                });
+            }
         }
         Ok(())
     }
 
-    fn of(&self, field: Field, side: Side) -> Vec<&Counter> {
-        let wanted = |series: &&Series| series.field == field && series.side == side;
+    /// The bounds of all buckets but the last, ascending.
+    fn bounds(&self) -> Arc<[f64]> {
+        let bounds = self.series.iter().filter_map(|series| series.le);
+        let mut bounds: Vec<f64> = bounds.filter(|bound| bound.is_finite()).collect();
+        bounds.sort_by(f64::total_cmp);
+        bounds.dedup();
+        bounds.into()
+    }
+
+    fn of(&self, field: Field, side: Side, le: Option<f64>) -> Vec<&Counter> {
+        let wanted =
+            |series: &&Series| series.field == field && series.side == side && series.le == le;
         let series = self.series.iter().filter(wanted);
         series.map(|series| &series.values).collect()
     }
@@ -229,6 +197,10 @@ struct Columns {
     total: BTreeMap<Timestamp, f64>,
     count: BTreeMap<Timestamp, f64>,
     value: Option<Counter>,
+    /// One for each bound.
+    buckets: Vec<BTreeMap<Timestamp, f64>>,
+    /// The bucket without a bound.
+    all: BTreeMap<Timestamp, f64>,
 }
 
 /// One side of one metric in one interval.
@@ -237,6 +209,8 @@ struct Row {
     total: Option<f64>,
     count: Option<f64>,
     value: Option<f64>,
+    buckets: Vec<f64>,
+    all: Option<f64>,
 }
 
 impl Columns {
@@ -249,32 +223,49 @@ impl Columns {
                 .value
                 .as_ref()
                 .and_then(|values| values.get(&at).copied()),
+            // A bucket that has no series yet has counted nothing.
+            buckets: self
+                .buckets
+                .iter()
+                .map(|bucket| bucket.get(&at).copied().unwrap_or(0.0))
+                .collect(),
+            all: self.all.get(&at).copied(),
         }
     }
 }
 
+/// What a row says; the bounds are those of its buckets.
 impl Row {
-    fn counts(&self) -> Sample {
-        self.total.map_or(Sample::NoData, |total| {
-            let total = total.round() as u64;
+    fn counts(&self, _: &Arc<[f64]>) -> Result<Sample, HistoryError> {
+        Ok(self.total.map_or(Sample::NoData, |total| {
+            let total = whole(total);
             // Two queries are evaluated one after the other; a request in between is bad and not counted.
-            let bad = (self.bad.unwrap_or(0.0).round() as u64).min(total);
+            let bad = whole(self.bad.unwrap_or(0.0)).min(total);
             Sample::Counts { bad, total }
+        }))
+    }
+
+    fn gauge(&self, _: &Arc<[f64]>) -> Result<Sample, HistoryError> {
+        Ok(self.value.map_or(Sample::NoData, Sample::Gauge))
+    }
+
+    fn quantile(&self, _: &Arc<[f64]>) -> Result<Sample, HistoryError> {
+        Ok(match (self.value, self.count) {
+            (Some(value), Some(count)) => Sample::Quantile {
+                value,
+                count: whole(count),
+            },
+            (Some(_), None) | (None, _) => Sample::NoData,
         })
     }
 
-    fn gauge(&self) -> Sample {
-        self.value.map_or(Sample::NoData, Sample::Gauge)
-    }
-
-    fn quantile(&self) -> Sample {
-        match (self.value, self.count) {
-            (Some(value), Some(count)) => Sample::Quantile {
-                value,
-                count: count.round() as u64,
-            },
-            (Some(_), None) | (None, _) => Sample::NoData,
-        }
+    fn histogram(&self, bounds: &Arc<[f64]>) -> Result<Sample, HistoryError> {
+        let Some(all) = self.all else {
+            return Ok(Sample::NoData);
+        };
+        let buckets = self.buckets.iter().chain([&all]);
+        let cumulative: Vec<u64> = buckets.map(|upto| whole(*upto)).collect();
+        histogram(bounds, &cumulative).map(Sample::Histogram)
     }
 }
 
@@ -283,143 +274,4 @@ fn step(times: &[Timestamp]) -> Duration {
     let pairs = times.iter().zip(times.iter().skip(1));
     let distances = pairs.map(|(earlier, later)| later.since(*earlier));
     distances.min().unwrap_or_default()
-}
-
-/// The beginning of an answer, which says what the rest is.
-#[derive(Deserialize)]
-struct Head {
-    status: String,
-    #[serde(default)]
-    error: String,
-    data: Option<HeadData>,
-}
-
-#[derive(Deserialize)]
-struct HeadData {
-    #[serde(rename = "resultType")]
-    result_type: String,
-}
-
-#[derive(Deserialize)]
-struct Answer {
-    data: Data,
-}
-
-#[derive(Deserialize)]
-struct Data {
-    result: Vec<Line>,
-}
-
-#[derive(Deserialize)]
-struct Line {
-    metric: BTreeMap<String, String>,
-    #[serde(default)]
-    values: Vec<(f64, String)>,
-    #[serde(default)]
-    histograms: Vec<IgnoredAny>,
-}
-
-fn read(json: &str, field: Field, sides: &SideLabel) -> Result<Vec<Series>, HistoryError> {
-    let head: Head = serde_json::from_str(json).map_err(|error| of_json(&error))?;
-    if head.status != "success" {
-        let message = format!(
-            "is `{}`, and the server says: {}; mend the query and ask again",
-            head.status, head.error
-        );
-        return Err(HistoryError::new("status", message));
-    }
-    match head.data {
-        Some(data) if data.result_type == "matrix" => {}
-        data => {
-            let found = data.map_or_else(|| "missing".to_owned(), |data| data.result_type);
-            let message = format!(
-                "is {found}, and has to be matrix; ask /api/v1/query_range with start, end and step"
-            );
-            return Err(HistoryError::new("data.resultType", message));
-        }
-    }
-    let answer: Answer = serde_json::from_str(json).map_err(|error| of_json(&error))?;
-    series(answer.data.result, field, sides)
-}
-
-fn series(lines: Vec<Line>, field: Field, sides: &SideLabel) -> Result<Vec<Series>, HistoryError> {
-    let mut all: Vec<Series> = Vec::new();
-    let mut passed_over = BTreeSet::new();
-    for (index, line) in lines.into_iter().enumerate() {
-        let at = |key: &str| format!("data.result[{index}].{key}");
-        let Some(value) = line.metric.get(&sides.name) else {
-            let labels: Vec<_> = line
-                .metric
-                .keys()
-                .map(|label| format!("`{label}`"))
-                .collect();
-            let message = format!(
-                "has no label `{}` that says which side it is of; its labels are {}",
-                sides.name,
-                if labels.is_empty() {
-                    "none".to_owned()
-                } else {
-                    labels.join(", ")
-                }
-            );
-            return Err(HistoryError::new(at("metric"), message));
-        };
-        let Some(side) = sides.side(value) else {
-            passed_over.insert(value.clone());
-            continue;
-        };
-        if !line.histograms.is_empty() {
-            return Err(HistoryError::new(
-                at("histograms"),
-                "native histograms are not read; query a quantile of them by `histogram_quantile`",
-            ));
-        }
-        if field == Field::Value && all.iter().any(|other| other.side == side) {
-            let message = format!(
-                "is the second series of {value}; put them together in the query, such as by \
-                 `max by ({})`",
-                sides.name
-            );
-            return Err(HistoryError::new(at("metric"), message));
-        }
-        let mut values = Counter::new();
-        for (place, (seconds, text)) in line.values.iter().enumerate() {
-            let key = || at(&format!("values[{place}]"));
-            let time = from_unix(*seconds)
-                .ok_or_else(|| HistoryError::new(key(), format!("`{seconds}` is no Unix time")))?;
-            let value: f64 = text
-                .parse()
-                .map_err(|_| HistoryError::new(key(), format!("`{text}` is no number")))?;
-            if value.is_finite() {
-                values.insert(time, value);
-            }
-        }
-        all.push(Series {
-            field,
-            side,
-            values,
-        });
-    }
-    if all.is_empty() && !passed_over.is_empty() {
-        let found: Vec<_> = passed_over
-            .iter()
-            .map(|value| format!("`{value}`"))
-            .collect();
-        let message = format!(
-            "no series is of either side: the label `{}` is {}, and never `{}` or `{}`",
-            sides.name,
-            found.join(", "),
-            sides.canary,
-            sides.stable
-        );
-        return Err(HistoryError::new("data.result", message));
-    }
-    Ok(all)
-}
-
-fn of_json(error: &serde_json::Error) -> HistoryError {
-    let message = format!(
-        "is not the answer to a range query: {error}; save what /api/v1/query_range sends, unchanged"
-    );
-    HistoryError::new("", message)
 }

@@ -1,5 +1,7 @@
 //! What was measured on both sides, over time.
 
+mod answer;
+mod columns;
 mod counter;
 mod csv;
 mod fields;
@@ -18,8 +20,9 @@ use codedance_core::metrics::{Reading, Sample, Window};
 
 use crate::error::HistoryError;
 
+pub use answer::SideLabel;
 pub use fields::Field;
-pub use matrix::{RangeQueries, SideLabel};
+pub use matrix::RangeQueries;
 
 /// Which revision a sample was taken of.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -43,7 +46,7 @@ impl Side {
 
 /// One sample of one side of one metric.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Measurement {
+pub struct Recorded {
     /// The metric's name in the policy.
     pub metric: String,
     /// When the interval ended that it was taken over.
@@ -102,13 +105,14 @@ impl History {
     /// intervals.
     ///
     /// # Errors
-    /// When two samples are of the same metric, side and time, or when there are fewer than two points in
-    /// time, so that nobody knows how long an interval is.
-    pub fn new(measurements: impl IntoIterator<Item = Measurement>) -> Result<Self, HistoryError> {
+    /// When two samples are of the same metric, side and time, when histograms of a metric have other
+    /// bounds than others, or when there are fewer than two points in time, so that nobody knows how long
+    /// an interval is.
+    pub fn new(measurements: impl IntoIterator<Item = Recorded>) -> Result<Self, HistoryError> {
         let mut series: BTreeMap<String, BTreeMap<Timestamp, Interval>> = BTreeMap::new();
         let mut taken = std::collections::BTreeSet::new();
         for measurement in measurements {
-            let Measurement {
+            let Recorded {
                 metric,
                 at,
                 side,
@@ -128,19 +132,20 @@ impl History {
                  interval is",
             ));
         };
-        Ok(Self {
+        let history = Self {
             step,
             began: None,
             ended: None,
             series,
             failures: BTreeMap::new(),
-        })
+        };
+        history.check_bounds().map(|()| history)
     }
 
     /// The recording of both: other metrics, or other times.
     ///
     /// # Errors
-    /// When both have the same metric at the same time.
+    /// When both have the same metric at the same time, or histograms of it with other bounds.
     pub fn join(mut self, other: Self) -> Result<Self, HistoryError> {
         for (metric, intervals) in other.series {
             let mine = self.series.entry(metric.clone()).or_default();
@@ -157,7 +162,7 @@ impl History {
         self.began = self.began.or(other.began);
         self.ended = self.ended.max(other.ended);
         self.failures.extend(other.failures);
-        Ok(self)
+        self.check_bounds().map(|()| self)
     }
 
     /// The names of the metrics, in alphabetical order.
@@ -250,6 +255,28 @@ impl History {
     ) -> impl Iterator<Item = &'a Sample> {
         self.within(metric, window)
             .map(move |(_, interval)| interval.side(side))
+    }
+
+    /// Histograms can be compared and added only if they have the same bounds.
+    fn check_bounds(&self) -> Result<(), HistoryError> {
+        for (metric, intervals) in &self.series {
+            let mut known = None;
+            for (at, interval) in intervals {
+                for sample in [&interval.canary, &interval.stable] {
+                    let Sample::Histogram(histogram) = sample else {
+                        continue;
+                    };
+                    if *known.get_or_insert_with(|| histogram.bounds()) != histogram.bounds() {
+                        let message = format!(
+                            "{metric} has other bounds at {at} than before, or on its other side; \
+                             record the same buckets everywhere"
+                        );
+                        return Err(HistoryError::new("le", message));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     fn within<'a>(

@@ -1,8 +1,8 @@
 //! What several intervals in a row say together.
 
-use codedance_core::metrics::Sample;
+use codedance_core::metrics::{Histogram, Sample};
 
-/// Both as one: counts add up, of gauges the later one holds, and of quantiles the mean by requests is
+/// Both as one: counts and histograms add up, of gauges the later one holds, and of quantiles the mean by requests is
 /// taken, which is an approximation (quantiles do not add up). What is of another shape than what was
 /// before it takes its place.
 pub(super) fn together(earlier: Sample, later: &Sample) -> Sample {
@@ -32,9 +32,19 @@ pub(super) fn together(earlier: Sample, later: &Sample) -> Sample {
                 count: all,
             }
         }
+        (Sample::Histogram(mine), Sample::Histogram(other)) if mine.bounds() == other.bounds() => {
+            Sample::Histogram(add(&mine, other))
+        }
         (earlier @ Sample::Quantile { .. }, Sample::Quantile { count: 0, .. }) => earlier,
-        (_, later) => *later,
+        (_, later) => later.clone(),
     }
+}
+
+fn add(mine: &Histogram, other: &Histogram) -> Histogram {
+    let both = mine.counts().iter().zip(other.counts());
+    let counts: Vec<u64> = both.map(|(a, b)| a.saturating_add(*b)).collect();
+    // Of the same bounds, and so of as many counts, as one that exists.
+    Histogram::new(mine.bounds(), counts).unwrap_or_else(|_| mine.clone())
 }
 
 #[cfg(test)]
@@ -45,6 +55,9 @@ mod tests {
     fn counts_add_up_gauges_last_and_quantiles_are_weighed() {
         let counts = |bad, total| Sample::Counts { bad, total };
         let quantile = |value, count| Sample::Quantile { value, count };
+        let histogram = |bounds: &[f64], counts: &[u64]| {
+            Sample::Histogram(Histogram::new(bounds, counts).unwrap())
+        };
         for (earlier, later, sum) in [
             (Sample::NoData, Sample::NoData, Sample::NoData),
             (counts(1, 10), Sample::NoData, counts(1, 10)),
@@ -56,8 +69,22 @@ mod tests {
             (quantile(1.0, 30), quantile(2.0, 10), quantile(1.25, 40)),
             (quantile(1.0, 30), quantile(9.0, 0), quantile(1.0, 30)),
             (quantile(9.0, 0), quantile(1.0, 30), quantile(1.0, 30)),
+            (
+                histogram(&[0.1, 1.0], &[1, 2, 3]),
+                histogram(&[0.1, 1.0], &[10, u64::MAX, 0]),
+                histogram(&[0.1, 1.0], &[11, u64::MAX, 3]),
+            ),
+            (
+                histogram(&[0.1, 1.0], &[1, 2, 3]),
+                histogram(&[0.1], &[4, 5]),
+                histogram(&[0.1], &[4, 5]),
+            ),
         ] {
-            assert_eq!(together(earlier, &later), sum, "{earlier:?} {later:?}");
+            assert_eq!(
+                together(earlier.clone(), &later),
+                sum,
+                "{earlier:?} {later:?}"
+            );
         }
     }
 }

@@ -2,7 +2,7 @@
 
 use codedance_backtest::{Backtester, Field, History, HistoryError, RangeQueries, SideLabel};
 use codedance_core::decision::{Limits, Metric, Quantity};
-use codedance_core::metrics::{Quantile, Sample, Signal};
+use codedance_core::metrics::{Histogram, Quantile, Sample, Signal};
 use codedance_core::plan::Plan;
 
 use crate::world::{counts, plan, policy};
@@ -39,7 +39,7 @@ fn looks(policy_metric: Metric, history: &History) -> Vec<(Sample, Sample)> {
     let gone = gone.with_start(history.span().from).run(history).unwrap();
     let read = |look: &codedance_backtest::Look| {
         let reading = look.readings.last().unwrap();
-        (reading.canary, reading.stable)
+        (reading.canary.clone(), reading.stable.clone())
     };
     gone.looks.iter().map(read).collect()
 }
@@ -88,7 +88,10 @@ fn counters_of_a_side_are_differenced_and_then_added_up() {
         .run(&history)
         .unwrap();
     let read: Vec<_> = gone.looks.iter().map(|look| &look.readings[0]).collect();
-    let read: Vec<_> = read.iter().map(|r| (r.canary, r.stable)).collect();
+    let read: Vec<_> = read
+        .iter()
+        .map(|r| (r.canary.clone(), r.stable.clone()))
+        .collect();
     assert_eq!(
         read,
         [
@@ -152,6 +155,63 @@ fn gauges_and_quantiles_are_read_as_of_their_time() {
 }
 
 #[test]
+fn buckets_of_all_series_make_one_histogram() {
+    let bucket =
+        |side: &str, pod: &str, le: &str| format!("{side},\"pod\":\"{pod}\",\"le\":\"{le}\"");
+    let answer = matrix(&[
+        (&bucket(CANARY, "a", "+Inf"), "100 110 120"),
+        (&bucket(CANARY, "a", "0.1"), "50 57 60"),
+        (&bucket(CANARY, "a", "0.25"), "60 69 75"),
+        (&bucket(CANARY, "b", "+Inf"), "_ 4 4"),
+        (&bucket(CANARY, "b", "0.1"), "_ 1 1"),
+        (&bucket(CANARY, "b", "0.25"), "_ 4 4"),
+    ]);
+    let mut queries = RangeQueries::default();
+    with_errors(&mut queries, "0 100 200");
+    queries
+        .add("p95", Field::Le, "buckets.json", &answer)
+        .unwrap();
+    let p95 = Signal::Latency(Quantile::new(0.95).unwrap());
+    let p95 = Metric::new("p95", p95, Limits::fail(std::time::Duration::from_secs(1)));
+    let histogram =
+        |counts: [u64; 3]| Sample::Histogram(Histogram::new([0.1, 0.25], counts).unwrap());
+    assert_eq!(
+        looks(p95, &queries.history().unwrap()),
+        [
+            (histogram([7 + 1, 2 + 3, 1]), Sample::NoData),
+            (histogram([3, 3, 4]), Sample::NoData),
+        ]
+    );
+
+    for (labels, wanted) in [
+        (
+            CANARY.to_owned(),
+            "has no label `le`; query the buckets of a classic histogram",
+        ),
+        (
+            bucket(CANARY, "a", "slow"),
+            "has the label `le` of `slow`, which is no bound above 0",
+        ),
+    ] {
+        let answer = matrix(&[(&labels, "1 2 3")]);
+        let mut queries = RangeQueries::default();
+        let said = queries
+            .add("p95", Field::Le, "a.json", &answer)
+            .unwrap_err()
+            .to_string();
+        assert!(
+            said.starts_with(&format!("a.json, data.result[0].metric: {wanted}")),
+            "{said}"
+        );
+    }
+    let mut queries = RangeQueries::default();
+    let only = matrix(&[(&bucket(CANARY, "a", "+Inf"), "1 2 3")]);
+    queries.add("p95", Field::Le, "a.json", &only).unwrap();
+    let said = queries.history().unwrap_err().to_string();
+    assert_eq!(said, "p95: a histogram has 1 to 200 bounds, not 0");
+}
+
+#[test]
 fn a_gap_of_everything_is_no_data() {
     let mut queries = RangeQueries::default();
     with_errors(&mut queries, "0 100 200 _ _ 500 600");
@@ -162,10 +222,10 @@ fn a_gap_of_everything_is_no_data() {
     let read: Vec<_> = gone
         .looks
         .iter()
-        .map(|look| look.readings[0].canary)
+        .map(|look| look.readings[0].canary.clone())
         .collect();
-    let (some, none) = (counts(0, 100), Sample::NoData);
-    assert_eq!(read, [some, some, none, none, none, some]);
+    let (some, none) = (|| counts(0, 100), || Sample::NoData);
+    assert_eq!(read, [some(), some(), none(), none(), none(), some()]);
 }
 
 #[test]

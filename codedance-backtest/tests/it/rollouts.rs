@@ -1,6 +1,6 @@
 //! How rollouts go in recorded time, and what cannot be replayed.
 
-use codedance_backtest::{Backtest, Backtester, Ending, History, Measurement, Side, backtest};
+use codedance_backtest::{Backtest, Backtester, Ending, History, Recorded, Side, backtest};
 use codedance_core::decision::{Limits, Metric, Quantity, Reason, Verdict};
 use codedance_core::metrics::{Sample, Signal};
 use codedance_core::plan::{Gate, OnTimeout, Plan};
@@ -14,7 +14,7 @@ fn gone(looks: u32, canary: impl IntoIterator<Item = Sample>) -> Backtest {
 
 #[test]
 fn a_good_canary_passes_each_stage_when_its_time_is_over() {
-    let gone = gone(4, [counts(0, 100); 9]);
+    let gone = gone(4, vec![counts(0, 100); 9]);
     assert_eq!(gone.ending, Ending::Promoted);
     let stages: Vec<_> = gone
         .stages
@@ -44,8 +44,8 @@ fn a_good_canary_passes_each_stage_when_its_time_is_over() {
 
 #[test]
 fn a_bad_canary_goes_back_and_what_it_cost_is_counted() {
-    let good = [counts(0, 100); 5];
-    let bad = [counts(20, 100); 20];
+    let good = vec![counts(0, 100); 5];
+    let bad = vec![counts(20, 100); 20];
     let gone = gone(4, good.into_iter().chain(bad));
     let Ending::RolledBack {
         stage,
@@ -72,7 +72,7 @@ fn what_holds_a_stage_is_told_with_how_long() {
         4,
         [counts(0, 100), counts(0, 100)]
             .into_iter()
-            .chain([Sample::NoData; 6]),
+            .chain(vec![Sample::NoData; 6]),
     );
     let Ending::Held {
         stage: 0,
@@ -96,8 +96,8 @@ fn what_holds_a_stage_is_told_with_how_long() {
 
 #[test]
 fn a_stage_that_waited_for_evidence_says_so_though_it_passed() {
-    let few = [counts(0, 20); 5];
-    let gone = gone(4, few.into_iter().chain([counts(0, 100); 20]));
+    let few = vec![counts(0, 20); 5];
+    let gone = gone(4, few.into_iter().chain(vec![counts(0, 100); 20]));
     assert_eq!(gone.ending, Ending::Promoted);
     let held: Vec<_> = gone.stages.iter().map(|stage| stage.held).collect();
     assert!(held[0] > STEP && held[1].is_zero(), "{held:?}");
@@ -105,7 +105,7 @@ fn a_stage_that_waited_for_evidence_says_so_though_it_passed() {
 
 #[test]
 fn a_recording_that_is_too_short_decides_nothing() {
-    let gone = gone(20, [counts(0, 100); 8]);
+    let gone = gone(20, vec![counts(0, 100); 8]);
     assert!(matches!(
         gone.ending,
         Ending::RecordingEnded { stage: 0, .. }
@@ -133,7 +133,7 @@ fn longer_windows_put_intervals_together() {
     let read: Vec<_> = gone
         .looks
         .iter()
-        .map(|look| look.readings[0].canary)
+        .map(|look| look.readings[0].canary.clone())
         .collect();
     assert_eq!(
         read,
@@ -157,7 +157,7 @@ fn whoever_keeps_a_gate_agrees_at_once() {
         let mut draft = draft(4);
         draft.stages[0].gate = Some(gate);
         let plan = Plan::try_from(draft).unwrap();
-        let history = recorded([counts(0, 100); 9]);
+        let history = recorded(vec![counts(0, 100); 9]);
         let gone = backtest(policy().build().unwrap(), plan, &history).unwrap();
         assert_eq!(gone.ending, Ending::Promoted);
         assert_eq!(gone.decided, at(8));
@@ -188,7 +188,7 @@ fn it_starts_where_there_is_a_past_or_where_it_is_told() {
 #[test]
 fn what_cannot_be_replayed_is_refused_with_the_mend() {
     let run = |policy: codedance_core::decision::PolicyBuilder| {
-        let history = recorded([counts(0, 100); 9]);
+        let history = recorded(vec![counts(0, 100); 9]);
         backtest(policy.build().unwrap(), plan(4), &history)
             .map(|_| ())
             .map_err(|error| error.to_string())
@@ -218,8 +218,8 @@ fn what_cannot_be_replayed_is_refused_with_the_mend() {
 
 #[test]
 fn recordings_are_joined_unless_both_tell_of_the_same() {
-    let errors = recorded([counts(0, 100); 9]);
-    let load = |index| Measurement {
+    let errors = recorded(vec![counts(0, 100); 9]);
+    let load = |index| Recorded {
         metric: "load".to_owned(),
         at: at(index),
         side: Side::Canary,

@@ -2,7 +2,7 @@
 
 use codedance_backtest::{Backtest, Backtester, History};
 use codedance_core::decision::{Limits, Metric, Quantity};
-use codedance_core::metrics::{Quantile, Reading, Sample, Signal};
+use codedance_core::metrics::{Histogram, Quantile, Reading, Sample, Signal};
 
 use crate::world::{counts, plan, policy};
 
@@ -69,6 +69,39 @@ fn both_forms_are_read_as_the_same() {
 }
 
 #[test]
+fn buckets_are_read_as_histograms() {
+    let long = "time,metric,side,le:+Inf,le:0.1,le:0.25\n\
+                30,p95,canary,10,4,9.4\n60,p95,canary,,,\n30,p95,stable,0,0,0\n";
+    let wide = "time,p95.canary.le:0.1,p95.canary.le:0.25,p95.canary.le:+Inf,p95.stable.le:0.1,\
+                p95.stable.le:0.25,p95.stable.le:+Inf\n60,,,,,,\n30,4,9.4,10,0,0,0\n";
+    let p95 = Signal::Latency(Quantile::new(0.95).unwrap());
+    let limit = Limits::fail(std::time::Duration::from_secs(1));
+    let policy = codedance_core::decision::Policy::builder()
+        .with_interval(crate::world::STEP)
+        .with_metric(Metric::new("p95", p95, limit))
+        .build()
+        .unwrap();
+    for table in [long, wide] {
+        let history = History::from_csv("table.csv", table.as_bytes()).unwrap();
+        let looks = Backtester::new(policy.clone(), plan(5))
+            .run(&history)
+            .unwrap()
+            .looks;
+        let histogram =
+            |counts: [u64; 3]| Sample::Histogram(Histogram::new([0.1, 0.25], counts).unwrap());
+        assert_eq!(
+            looks[0].readings,
+            [Reading::new(
+                "p95",
+                histogram([4, 5, 1]),
+                histogram([0, 0, 0])
+            )]
+        );
+        assert_eq!(looks[1].readings[0].canary, Sample::NoData);
+    }
+}
+
+#[test]
 fn what_is_wrong_is_named_with_its_place_and_how_to_mend_it() {
     let table: &[(&str, &str)] = &[
         (
@@ -121,11 +154,11 @@ fn what_is_wrong_is_named_with_its_place_and_how_to_mend_it() {
         ),
         (
             "time,metric,side,bad,total\n30,errors,canary,few,1\n",
-            "t.csv, line 2, bad: `few` is no bad; write a number of requests, such as 120",
+            "t.csv, line 2, bad: `few` is no number of requests; write one such as 120",
         ),
         (
             "time,metric,side,bad,total\n30,errors,canary,-1,1\n",
-            "t.csv, line 2, bad: `-1` is no bad; write a number of requests from 0",
+            "t.csv, line 2, bad: `-1` is no number of requests; write one from 0 to",
         ),
         (
             "time,metric,side,bad,total\n30,errors,canary,2,1\n",
@@ -145,7 +178,7 @@ fn what_is_wrong_is_named_with_its_place_and_how_to_mend_it() {
         ),
         (
             "time,metric,side,value,count\n30,p95,canary,slow,1\n",
-            "t.csv, line 2, value: `slow` is no value; write a number, such as 0.183",
+            "t.csv, line 2, value: `slow` is no number; write one such as 0.183",
         ),
         (
             "time,metric,side,total,value\n30,p95,canary,1,1\n",
@@ -166,6 +199,47 @@ fn what_is_wrong_is_named_with_its_place_and_how_to_mend_it() {
         (
             "time,metric,side,bad,total\n30,errors,canary,0,1\n30,errors,stable,0,1\n",
             "t.csv, time: there are fewer than two points in time; at least two",
+        ),
+        (
+            "time,metric,side,le:slow\n",
+            "t.csv, line 1, le:slow: is no bucket; write its bound",
+        ),
+        (
+            "time,metric,side,le:0\n",
+            "t.csv, line 1, le:0: is no bucket; write its bound",
+        ),
+        (
+            "time,metric,side,le\n",
+            "t.csv, line 1, le: is no column of a long table",
+        ),
+        (
+            "time,metric,side,le:0.1\n",
+            "t.csv, line 1, le:+Inf: there is no such column beside",
+        ),
+        (
+            "time,metric,side,le:+Inf\n",
+            "t.csv, line 1, le: a histogram has 1 to 200 bounds, not 0",
+        ),
+        (
+            "time,p95.canary.le:0.1\n",
+            "t.csv, line 1, p95.canary.le:+Inf: there is no such column beside",
+        ),
+        (
+            "time,metric,side,le:0.1,le:0.2,le:+Inf\n30,p95,canary,3,2,4\n",
+            "t.csv, line 2, le:0.2: 2 is less than the 3 of the bucket before; each bucket",
+        ),
+        (
+            "time,metric,side,le:0.1,le:0.2,le:+Inf\n30,p95,canary,3,,4\n",
+            "t.csv, line 2, le:0.2: is empty beside buckets that are not",
+        ),
+        (
+            "time,p95.canary.le:0.1,p95.canary.le:+Inf\n30,3,2\n",
+            "t.csv, line 2, p95.canary.le:+Inf: 2 is less than the 3",
+        ),
+        (
+            "time,p95.canary.le:0.1,p95.canary.le:+Inf,p95.stable.le:0.2,p95.stable.le:+Inf\n\
+             30,3,4,3,4\n60,3,4,3,4\n",
+            "t.csv, le: p95 has other bounds at 1970-01-01T00:00:30Z than before",
         ),
         ("", "t.csv, line 1, time: there is no such column"),
     ];

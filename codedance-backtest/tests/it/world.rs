@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use codedance_backtest::{History, Measurement, Side};
+use codedance_backtest::{History, Recorded, Side};
 use codedance_core::decision::{Limits, Metric, Policy, PolicyBuilder};
 use codedance_core::metrics::{Sample, Signal};
 use codedance_core::plan::{Draft, Plan, Stage};
@@ -47,7 +47,7 @@ pub(crate) fn counts(bad: u64, total: u64) -> Sample {
 
 /// The canary's errors interval by interval, beside a stable revision that has none.
 pub(crate) fn recorded(canary: impl IntoIterator<Item = Sample>) -> History {
-    let measure = |at, side, sample| Measurement {
+    let measure = |at, side, sample| Recorded {
         metric: "errors".to_owned(),
         at,
         side,

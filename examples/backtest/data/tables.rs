@@ -3,8 +3,6 @@
 //! A line for every 30 s. The first half hour is before the release, so the stable revision is alone; then
 //! the canary gets a tenth of about 200 requests a second.
 
-use std::fmt::Write;
-
 use fastrand::Rng;
 
 /// 21 November 2026, 10:00 UTC.
@@ -13,8 +11,19 @@ const STEP: u64 = 30;
 const STEPS: u64 = 120;
 /// The canary has requests from this step on.
 const RELEASE: u64 = 60;
-/// What is usual: so many requests of the stable revision fail.
+/// What is usual: so many requests fail.
 const USUAL: f64 = 0.002;
+/// How long requests take: this share takes no longer than each of these bounds in seconds.
+const LATENCIES: [(&str, f64); 8] = [
+    ("0.05", 0.1),
+    ("0.1", 0.55),
+    ("0.15", 0.82),
+    ("0.2", 0.93),
+    ("0.3", 0.985),
+    ("0.5", 0.997),
+    ("1", 0.9995),
+    ("+Inf", 1.0),
+];
 
 /// A recording: its file, and which shares of the canary's and of the stable revision's requests fail, by
 /// the minutes since the release.
@@ -58,9 +67,13 @@ impl Recording {
     fn table(&self, seed: u64, rng: &mut Rng) -> String {
         let mut table = format!(
             "# {}.\n# Made by `cargo run --example backtest-data -- --seed {seed} examples/backtest/data`.\n\
-             time,metric,side,bad,total,value,count\n",
+             time,metric,side,bad,total",
             self.about
         );
+        for (bound, _) in LATENCIES {
+            table += &format!(",le:{bound}");
+        }
+        table.push('\n');
         for step in 1..=STEPS {
             let time = BEGIN + step * STEP;
             let minute = (step as f64 - RELEASE as f64) * STEP as f64 / 60.0;
@@ -72,12 +85,27 @@ impl Recording {
                     continue;
                 }
                 let bad = (0..total).filter(|_| rng.f64() < share).count();
-                let p95 = 0.170 + 0.020 * rng.f64();
-                // Writing to a string cannot fail.
-                let _ = writeln!(table, "{time},errors,{side},{bad},{total},,");
-                let _ = writeln!(table, "{time},p95,{side},,,{p95:.4},{total}");
+                let (none, empty) = (",".repeat(LATENCIES.len()), ",,");
+                table += &format!("{time},errors,{side},{bad},{total}{none}\n");
+                table += &format!("{time},p95,{side}{empty}");
+                for count in within(total, rng) {
+                    table += &format!(",{count}");
+                }
+                table.push('\n');
             }
         }
         table
     }
+}
+
+/// How many of the requests take no longer than each bound.
+fn within(total: u64, rng: &mut Rng) -> [u64; LATENCIES.len()] {
+    let mut counts = [0; LATENCIES.len()];
+    for _ in 0..total {
+        let place = rng.f64();
+        for (count, (_, share)) in counts.iter_mut().zip(LATENCIES) {
+            *count += u64::from(place < share);
+        }
+    }
+    counts
 }

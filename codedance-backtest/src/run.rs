@@ -331,12 +331,12 @@ struct Sight {
 impl Sight {
     fn of(action: &Action, outcome: &Result<Report, Failure>) -> Option<Self> {
         match (action, outcome) {
-            (Action::Measure(window), Ok(Report::Measured { readings, .. })) => Some(Self {
-                window: *window,
+            (Action::Measure(look), Ok(Report::Measured { readings, .. })) => Some(Self {
+                window: look.window,
                 readings: readings.clone(),
             }),
-            (Action::Measure(window), _) => Some(Self {
-                window: *window,
+            (Action::Measure(look), _) => Some(Self {
+                window: look.window,
                 readings: Vec::new(),
             }),
             _ => None,

@@ -4,9 +4,9 @@ use std::time::Duration;
 
 use codedance_core::decision::Policy;
 use codedance_core::error::Failure;
-use codedance_core::metrics::{Reading, Window};
+use codedance_core::metrics::{MetricQuery, Question, Reading, Sample};
 use codedance_core::plan::Plan;
-use codedance_core::rollout::{Action, Observation, Report};
+use codedance_core::rollout::{Action, Measurement, Observation, Report};
 use codedance_core::traffic::Split;
 use codedance_core::workload::{FleetStatus, GroupStatus, Progress, Revision};
 
@@ -15,7 +15,9 @@ use crate::history::History;
 /// Replicas that are ready as soon as they are wanted, and traffic that moves at once.
 pub(crate) struct ObedientWorld<'a> {
     history: &'a History,
-    metrics: Vec<String>,
+    stable: Revision,
+    canary: Revision,
+    metrics: Vec<MetricQuery>,
     fleet: FleetStatus,
     split: Split,
 }
@@ -23,11 +25,12 @@ pub(crate) struct ObedientWorld<'a> {
 impl<'a> ObedientWorld<'a> {
     /// Before the rollout: the stable revision alone.
     pub(crate) fn new(plan: &Plan, policy: &Policy, history: &'a History) -> Self {
-        let metrics = policy.metrics().iter();
         let replicas = plan.replicas();
         Self {
             history,
-            metrics: metrics.map(|metric| metric.name().to_owned()).collect(),
+            stable: plan.stable().clone(),
+            canary: plan.canary().clone(),
+            metrics: policy.queries(),
             fleet: FleetStatus::new()
                 .with(plan.stable().clone(), GroupStatus::new(replicas, replicas)),
             split: Split::all(plan.stable().clone()),
@@ -53,8 +56,8 @@ impl<'a> ObedientWorld<'a> {
                     propagation: Duration::ZERO,
                 }
             }
-            Action::Measure(window) => Report::Measured {
-                readings: self.readings(*window)?,
+            Action::Measure(measurement) => Report::Measured {
+                readings: self.measure(measurement)?,
                 observation: self.observation(),
             },
             Action::Promote(_) => Report::Promoted(Progress::Done),
@@ -74,11 +77,29 @@ impl<'a> ObedientWorld<'a> {
         Observation::new(self.fleet.clone(), self.split.clone())
     }
 
-    fn readings(&self, window: Window) -> Result<Vec<Reading>, Failure> {
-        if let Some(failure) = self.history.failure(window) {
+    fn measure(&self, measurement: &Measurement) -> Result<Vec<Reading>, Failure> {
+        let question = Question {
+            stable: self.stable.clone(),
+            canary: self.canary.clone(),
+            metrics: self.metrics.clone(),
+            window: measurement.window,
+            history: measurement.history,
+        };
+        if let Some(failure) = self.history.failure(question.window) {
             return Err(failure.clone());
         }
-        let read = |metric: &String| self.history.reading(metric, window);
+        let read = |query: &MetricQuery| self.read(query, &question);
         Ok(self.metrics.iter().map(read).collect())
+    }
+
+    fn read(&self, query: &MetricQuery, question: &Question) -> Reading {
+        let past = question.past();
+        let past: Vec<Sample> = past
+            .map(|window| self.history.reading(&query.name, window).stable)
+            .collect();
+        // A recording that has nothing before the start keeps no past.
+        let known = past.iter().any(|sample| *sample != Sample::NoData);
+        let reading = self.history.reading(&query.name, question.window);
+        reading.with_history(if known { past } else { Vec::new() })
     }
 }

@@ -46,6 +46,7 @@ fn question(signal: Signal) -> Question {
         canary: revision("v2"),
         metrics,
         window,
+        history: None,
     }
 }
 

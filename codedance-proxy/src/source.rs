@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use codedance_core::metrics::{
-    Histogram, MetricQuery, MetricsSource, Question, Reading, Sample, Signal,
+    Histogram, MetricQuery, MetricsSource, Question, Reading, Sample, Signal, Window,
 };
 use codedance_core::workload::Revision;
 use codedance_core::{Error, ErrorKind, Result};
@@ -14,23 +14,31 @@ use crate::stats::Totals;
 
 /// Reads error and success rates and the histogram of latencies of any window within
 /// [`Config::history`](crate::Config::history), to the precision of
-/// [`Config::sampling`](crate::Config::sampling). Queries in text are refused as unsupported.
+/// [`Config::sampling`](crate::Config::sampling), and remembers the past as far. Queries in text are
+/// refused as unsupported.
 ///
 /// Bad for the error rate are answers of the class 5xx, answers that broke off, and requests without
 /// an answer. The histogram's bounds are [`Config::latency_bounds`](crate::Config::latency_bounds).
 #[async_trait]
 impl MetricsSource for Proxy {
     async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
-        let counted = |revision: &Revision| {
-            let route = self.routing().route(revision)?;
-            route.revision.history.within(question.window)
+        let routing = self.routing();
+        let counted = |revision: &Revision, window: Window| {
+            let route = routing.route(revision)?;
+            route.revision.history.within(window)
         };
-        let canary = counted(&question.canary).unwrap_or_default();
-        let stable = counted(&question.stable).unwrap_or_default();
+        let of = |revision, window| counted(revision, window).unwrap_or_default();
+        let canary = of(&question.canary, question.window);
+        let stable = of(&question.stable, question.window);
+        let past = question
+            .past()
+            .map(|interval| of(&question.stable, interval));
+        let past: Vec<Totals> = past.collect();
         let bounds: Arc<[f64]> = self.config().latency_bounds.as_slice().into();
         let read = |query: &MetricQuery| {
-            let side = |totals| sample(query, totals, &bounds);
-            Ok(Reading::new(&query.name, side(&canary)?, side(&stable)?))
+            let sample = |totals| sample(query, totals, &bounds);
+            let past = past.iter().map(sample).collect::<Result<_>>()?;
+            Ok(Reading::new(&query.name, sample(&canary)?, sample(&stable)?).with_history(past))
         };
         question.metrics.iter().map(read).collect()
     }

@@ -88,7 +88,7 @@ impl Telling {
             {
                 Sight {
                     window: match action {
-                        Action::Measure(window) => Some(window),
+                        Action::Measure(measurement) => Some(measurement.window),
                         _ => None,
                     },
                     readings: match outcome {

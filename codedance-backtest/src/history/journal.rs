@@ -5,14 +5,16 @@ use std::time::Duration;
 
 use codedance_core::Timestamp;
 use codedance_core::journal::{Entry, Record};
-use codedance_core::metrics::{Reading, Window};
-use codedance_core::rollout::{Action, Effect, Happening, Input, Next, Rejected, Report, Rollout};
+use codedance_core::metrics::{History as Past, Reading, Sample, Window};
+use codedance_core::rollout::{
+    Action, Effect, Happening, Input, Measurement, Next, Rejected, Report, Rollout,
+};
 
-use super::{History, Interval};
+use super::{History, Interval, before};
 use crate::error::HistoryError;
 
 impl History {
-    /// What a rollout's looks read, from its journal as
+    /// What a rollout's looks read, and the past that its first look was told, from its journal as
     /// [`Journal::load`](codedance_core::journal::Journal::load) returns it: of its last rollout, if it
     /// tells of several.
     ///
@@ -89,12 +91,12 @@ impl Hearing {
         if let (Input::Outcome(id, outcome), Next::Run(Effect { id: wanted, action })) =
             (input, self.rollout.next())
             && *id == wanted
-            && let Action::Measure(window) = action
+            && let Action::Measure(Measurement { window, history }) = action
             && self.away_since.is_none_or(|since| window.to <= since)
         {
             self.stage_done = self.stage_done.max(window.to);
             match outcome {
-                Ok(Report::Measured { readings, .. }) => self.note(window, readings),
+                Ok(Report::Measured { readings, .. }) => self.note(window, history, readings),
                 Ok(_) => {}
                 Err(failure) => {
                     let end = self.shifted(window.to);
@@ -123,8 +125,8 @@ impl Hearing {
         Ok(())
     }
 
-    fn note(&mut self, window: Window, readings: &[Reading]) {
-        let end = self.shifted(window.to);
+    fn note(&mut self, window: Window, past: Option<Past>, readings: &[Reading]) {
+        let (begin, end) = (self.shifted(window.from), self.shifted(window.to));
         for reading in readings {
             let interval = Interval {
                 canary: reading.canary.clone(),
@@ -132,7 +134,19 @@ impl Hearing {
                 newest: reading.at.map(|at| self.shifted(at)),
             };
             let series = self.history.series.entry(reading.name.clone());
-            series.or_default().insert(end, interval);
+            let series = series.or_default();
+            series.insert(end, interval);
+            let step = past.map_or(Duration::ZERO, |past| past.step);
+            for (steps, sample) in (0_u32..).zip(reading.history.iter().rev()) {
+                let at = before(begin, step * steps);
+                // What a look saw of both sides is more than what a later look heard of the past.
+                if *sample != Sample::NoData && at > Timestamp::EPOCH {
+                    series.entry(at).or_insert_with(|| Interval {
+                        stable: sample.clone(),
+                        ..Interval::default()
+                    });
+                }
+            }
         }
     }
 

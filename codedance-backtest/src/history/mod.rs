@@ -183,9 +183,7 @@ impl History {
         let ends = self.ends();
         let first = ends.first().copied().unwrap_or_default();
         let last = ends.last().copied().max(self.ended).unwrap_or_default();
-        let step = i64::try_from(self.step.as_millis()).unwrap_or(i64::MAX);
-        let from = first.as_millis().saturating_sub(step);
-        Window::new(Timestamp::from_millis(from), last)
+        Window::new(before(first, self.step), last)
     }
 
     /// Where a backtest starts unless it is told: where the recorded rollout began, if this is the
@@ -300,6 +298,12 @@ fn after(window: Window) -> (Bound<Timestamp>, Bound<Timestamp>) {
         // A range that excludes where it ends would be a panic; this one is empty.
         (Bound::Included(window.to), Bound::Excluded(window.to))
     }
+}
+
+/// So long before; the epoch if that is later.
+fn before(at: Timestamp, length: Duration) -> Timestamp {
+    let length = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
+    Timestamp::from_millis(at.as_millis().saturating_sub(length))
 }
 
 fn twice(metric: &str, at: Timestamp) -> HistoryError {

@@ -7,7 +7,7 @@ use codedance_core::Timestamp;
 use codedance_core::decision::{JudgeConfig, ThresholdsConfig, Verdict};
 use codedance_core::error::{ErrorKind, Failure};
 use codedance_core::journal::{Entry, Record};
-use codedance_core::metrics::Reading;
+use codedance_core::metrics::{Reading, Sample};
 use codedance_core::plan::Plan;
 use codedance_core::rollout::{
     Action, Effect, Event, Happening, Input, Next, Observation, Outcome, Report, Rollout,
@@ -39,9 +39,9 @@ impl Recorder {
     fn tell(&mut self, input: Input) {
         let looked = match self.rollout.next() {
             Next::Run(Effect {
-                action: Action::Measure(window),
+                action: Action::Measure(look),
                 ..
-            }) => window.to,
+            }) => look.window.to,
             _ => self.done,
         };
         let events = self.rollout.step(self.now, input.clone()).unwrap();
@@ -110,15 +110,16 @@ fn rolled_out(plan: &Plan, errors: &[Option<u64>], delays: &[u64]) -> (Recorder,
                             propagation,
                         })
                     }
-                    Action::Measure(_) => match errors.next().unwrap() {
-                        Some(bad) => Ok(Report::Measured {
-                            readings: vec![Reading::new(
-                                "errors",
-                                counts(*bad, 100),
-                                counts(0, 900),
-                            )],
-                            observation: seen,
-                        }),
+                    Action::Measure(look) => match errors.next().unwrap() {
+                        Some(bad) => {
+                            let (canary, stable) = (counts(*bad, 100), counts(0, 900));
+                            let reading = Reading::new("errors", canary, stable);
+                            let past = look.history.map_or_else(Vec::new, |_| past());
+                            Ok(Report::Measured {
+                                readings: vec![reading.with_history(past)],
+                                observation: seen,
+                            })
+                        }
                         None => Err(Failure::new(ErrorKind::Unavailable, "no answer")),
                     },
                     Action::Promote(_) => Ok(Report::Promoted(Progress::Done)),
@@ -138,6 +139,15 @@ fn rolled_out(plan: &Plan, errors: &[Option<u64>], delays: &[u64]) -> (Recorder,
         }
     };
     (recorder, outcome)
+}
+
+/// What the first look is told of the stable revision: of two intervals nothing, of the others something.
+fn past() -> Vec<Sample> {
+    let sample = |interval| match interval {
+        0 | 7 => Sample::NoData,
+        interval => counts(interval, 1_000),
+    };
+    (0..60).map(sample).collect()
 }
 
 /// Two good looks advance, and a stage that cannot tell for long goes back.
@@ -172,6 +182,8 @@ fn what_took_time_is_left_out() {
     assert_eq!(gone.lasted(), Duration::from_secs(60 + 90 + 100));
     assert!(gone.lasted() < recorded.now.since(gone.began));
     assert_eq!(gone.began, recorded.entries[0].at);
+    assert_eq!(gone.looks[0].readings[0].history, past());
+    assert!(gone.looks[1].readings[0].history.is_empty());
 }
 
 #[test]

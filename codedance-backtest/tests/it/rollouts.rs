@@ -186,6 +186,26 @@ fn it_starts_where_there_is_a_past_or_where_it_is_told() {
 }
 
 #[test]
+fn the_judge_is_told_the_past_before_the_start() {
+    let rising = (1..=80).map(|total| counts(0, total)).collect::<Vec<_>>();
+    let run = |start| {
+        let backtester = Backtester::new(policy().build().unwrap(), plan(4)).with_start(start);
+        backtester.run(&recorded(rising.clone())).unwrap()
+    };
+    let told = |gone: &Backtest, look: usize| gone.looks[look].readings[0].history.clone();
+    // The stable revision has the same 900 requests in each interval.
+    assert_eq!(told(&run(at(60)), 0), vec![counts(0, 900); 60]);
+    assert!(told(&run(at(60)), 1).is_empty());
+    let nothing = vec![Sample::NoData; 57];
+    let some = vec![counts(0, 900); 3];
+    assert_eq!(told(&run(at(3)), 0), [nothing, some].concat());
+    assert!(
+        told(&run(at(0)), 0).is_empty(),
+        "nothing was recorded before"
+    );
+}
+
+#[test]
 fn what_cannot_be_replayed_is_refused_with_the_mend() {
     let run = |policy: codedance_core::decision::PolicyBuilder| {
         let history = recorded(vec![counts(0, 100); 9]);

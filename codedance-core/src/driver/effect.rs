@@ -14,8 +14,8 @@ use futures::stream::BoxStream;
 use super::core::Core;
 use super::{clock, lock, panic_text};
 use crate::error::{Error, ErrorKind, Failure, Result};
-use crate::metrics::{MetricsSource, Question, Reading, Window};
-use crate::rollout::{Action, Observation, Report, Rollout};
+use crate::metrics::{MetricsSource, Question, Reading, Sample};
+use crate::rollout::{Action, Measurement, Observation, Report, Rollout};
 use crate::time::{Timestamp, display_duration};
 use crate::traffic::TrafficRouter;
 use crate::workload::Executor;
@@ -106,7 +106,7 @@ impl Effector {
         rollout: &Rollout,
     ) -> BoxFuture<'static, Concluded> {
         let question = match action {
-            Action::Measure(window) => Some(question(rollout, window)),
+            Action::Measure(measurement) => Some(question(rollout, measurement)),
             Action::Observe
             | Action::Scale(_)
             | Action::Route(_)
@@ -207,6 +207,17 @@ impl Effector {
             let order = "the source must answer each query, in their order, and answered";
             return Err(error.with_source(format!("{order} {got:?}")));
         }
+        let intervals = question.past().count();
+        let whole = |past: &Vec<Sample>| past.is_empty() || past.len() == intervals;
+        if let Some(reading) = readings.iter().find(|reading| !whole(&reading.history)) {
+            // Nobody can tell which intervals are missing.
+            let (name, got) = (&reading.name, reading.history.len());
+            let error = Error::new(ErrorKind::Internal, "measure");
+            return Err(error.with_source(format!(
+                "the source must tell all {intervals} intervals of the past that were asked or none, \
+                 and told {got} of `{name}`"
+            )));
+        }
         Ok(readings)
     }
 
@@ -260,11 +271,12 @@ pub(super) fn backoff(times: u32) -> ExponentialBuilder {
         .with_max_times(usize::try_from(times).unwrap_or(usize::MAX))
 }
 
-fn question(rollout: &Rollout, window: Window) -> Question {
+fn question(rollout: &Rollout, measurement: Measurement) -> Question {
     Question {
         stable: rollout.plan().stable().clone(),
         canary: rollout.plan().canary().clone(),
         metrics: rollout.policy().queries(),
-        window,
+        window: measurement.window,
+        history: measurement.history,
     }
 }

@@ -7,7 +7,7 @@ use async_trait::async_trait;
 
 use super::open;
 use crate::error::{Error, ErrorKind, Result};
-use crate::metrics::{MetricQuery, MetricsSource, Question, Reading, Sample, Signal};
+use crate::metrics::{MetricQuery, MetricsSource, Question, Reading, Sample, Signal, Window};
 
 /// Requests a second on either side under fixed rates.
 const REQUESTS_PER_SECOND: u64 = 100;
@@ -19,8 +19,8 @@ type Script = dyn Fn(&Question) -> Vec<Reading> + Send + Sync;
 /// A [`MetricsSource`] that reads what it is told to read. Clones share the script.
 ///
 /// Under fixed rates ([`error_rate`](Self::error_rate), [`healthy`](Self::healthy)) either side gets 100
-/// requests a second of 50 ms each, so that counts follow from the window's length alone; queries in a
-/// language of a source's own are [`Unsupported`](ErrorKind::Unsupported).
+/// requests a second of 50 ms each, and has since the epoch, so that counts follow from the window's length
+/// alone; queries in a language of a source's own are [`Unsupported`](ErrorKind::Unsupported).
 #[derive(Clone)]
 pub struct MemoryMetrics {
     world: Arc<Mutex<Answers>>,
@@ -93,14 +93,13 @@ impl MetricsSource for MemoryMetrics {
             Answers::Script(script) => return Ok(script(question)),
             Answers::Rates { canary, stable } => (canary, stable),
         };
-        let total = question.window.length().as_secs() * REQUESTS_PER_SECOND;
+        let total = |window: Window| window.length().as_secs() * REQUESTS_PER_SECOND;
         let read = |query: &MetricQuery| {
-            let canary = sample(query, total, canary)?;
-            Ok(Reading::new(
-                &query.name,
-                canary,
-                sample(query, total, stable)?,
-            ))
+            let of = |window, rate| sample(query, total(window), rate);
+            let window = question.window;
+            let past = question.past().map(|interval| of(interval, stable));
+            let reading = Reading::new(&query.name, of(window, canary)?, of(window, stable)?);
+            Ok(reading.with_history(past.collect::<Result<_>>()?))
         };
         question.metrics.iter().map(read).collect()
     }

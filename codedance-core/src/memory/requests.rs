@@ -88,24 +88,33 @@ impl Default for MemoryRequests {
 #[async_trait]
 impl MetricsSource for MemoryRequests {
     async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
-        let canary = self.within(&question.canary, question.window);
-        let stable = self.within(&question.stable, question.window);
-        let length = question.window.length();
+        let window = question.window;
+        let (canary, stable) = (
+            self.within(&question.canary, window),
+            self.within(&question.stable, window),
+        );
+        let past: Vec<_> = question
+            .past()
+            .map(|interval| (self.within(&question.stable, interval), interval))
+            .collect();
         let read = |query: &MetricQuery| {
-            let side = |requests| self.sample(query, requests, length);
-            Ok(Reading::new(&query.name, side(&canary)?, side(&stable)?))
+            let sample = |requests, window| self.sample(query, requests, window);
+            let past = past
+                .iter()
+                .map(|(requests, interval)| sample(requests, *interval));
+            let reading = Reading::new(
+                &query.name,
+                sample(&canary, window)?,
+                sample(&stable, window)?,
+            );
+            Ok(reading.with_history(past.collect::<Result<_>>()?))
         };
         question.metrics.iter().map(read).collect()
     }
 }
 
 impl MemoryRequests {
-    fn sample(
-        &self,
-        query: &MetricQuery,
-        requests: &[Request],
-        length: Duration,
-    ) -> Result<Sample> {
+    fn sample(&self, query: &MetricQuery, requests: &[Request], window: Window) -> Result<Sample> {
         if let Signal::Query(text) = &query.signal
             && text != "requests"
         {
@@ -127,7 +136,9 @@ impl MemoryRequests {
                 self.histogram(requests)
                     .map_err(|error| failed(ErrorKind::Internal, query).with_source(error))?,
             ),
-            Signal::Query(_) => Sample::Gauge(requests.len() as f64 / length.as_secs_f64()),
+            Signal::Query(_) => {
+                Sample::Gauge(requests.len() as f64 / window.length().as_secs_f64())
+            }
         })
     }
 

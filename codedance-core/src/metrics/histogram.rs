@@ -28,8 +28,8 @@ const MOST_BOUNDS: usize = 200;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "Unchecked")]
 pub struct Histogram {
-    bounds: Arc<[f64]>,
-    counts: Arc<[u64]>,
+    pub(super) bounds: Arc<[f64]>,
+    pub(super) counts: Arc<[u64]>,
 }
 
 #[derive(Deserialize)]

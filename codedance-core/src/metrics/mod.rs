@@ -1,6 +1,7 @@
 //! What was measured, and the port that measures it.
 
 mod histogram;
+mod past;
 mod question;
 mod reading;
 
@@ -9,7 +10,7 @@ use std::fmt;
 use async_trait::async_trait;
 
 pub use histogram::{Histogram, HistogramError};
-pub use question::{MetricQuery, Quantile, QuantileError, Question, Signal, Window};
+pub use question::{History, MetricQuery, Quantile, QuantileError, Question, Signal, Window};
 pub use reading::{Reading, Sample};
 
 use crate::error::Result;
@@ -24,6 +25,10 @@ use crate::error::Result;
 ///   a counter that went backwards gives [`Sample::NoData`], not a negative count.
 /// - **Histograms keep their bounds**: the same for both sides and in every window, so that they can be
 ///   compared and added. A quantile read from one lies in the bucket in which it truly lay.
+/// - **The past, if it is asked for.** [`Reading::history`] has one sample of the stable revision for each
+///   interval of [`Question::history`], oldest first, each what a window of that interval would have had:
+///   [`Sample::NoData`] where there was no traffic, or nothing was written down yet or any longer. A
+///   source that keeps no past leaves it empty, which is no error. Nobody is told a past unasked.
 /// - **Repeatable.** Asked twice for the same window, a source gives the same answer, up to samples
 ///   that arrived late.
 /// - **Bad queries are [`Invalid`](crate::ErrorKind::Invalid)**, with the server's message and the

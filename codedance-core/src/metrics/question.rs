@@ -106,6 +106,17 @@ impl Window {
     }
 }
 
+/// The time before a window, cut into intervals of the same length.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct History {
+    /// How long an interval is.
+    #[serde(with = "crate::time::duration")]
+    pub step: Duration,
+    /// How many there are. The last one ends where the window begins.
+    pub intervals: u32,
+}
+
 /// Between which revisions, about what, and over which time a source is asked.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -118,6 +129,28 @@ pub struct Question {
     pub metrics: Vec<MetricQuery>,
     /// Over which time.
     pub window: Window,
+    /// What is asked of the stable revision besides: how it did before the window. `None`: nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
+}
+
+impl Question {
+    /// The intervals of the history that is asked, oldest first; none if it is not. Those that would
+    /// lie before the epoch are empty.
+    pub fn past(&self) -> impl Iterator<Item = Window> + use<> {
+        let end = self.window.from;
+        let (step, intervals) = self.history.map_or((0, 0), |history| {
+            (history.step.as_millis(), history.intervals)
+        });
+        let before = move |steps: u32| {
+            let length = step.saturating_mul(steps.into());
+            let length = i64::try_from(length).unwrap_or(i64::MAX);
+            Timestamp::from_millis(end.as_millis().saturating_sub(length))
+        };
+        (0..intervals)
+            .rev()
+            .map(move |steps| Window::new(before(steps.saturating_add(1)), before(steps)))
+    }
 }
 
 #[cfg(test)]
@@ -129,6 +162,29 @@ mod tests {
         let (early, late) = (Timestamp::from_millis(1_000), Timestamp::from_millis(3_000));
         assert_eq!(Window::new(early, late).length(), Duration::from_secs(2));
         assert_eq!(Window::new(late, early).length(), Duration::ZERO);
+    }
+
+    #[test]
+    fn the_past_ends_where_the_window_begins() {
+        let at = |seconds: i64| Timestamp::from_millis(seconds * 1_000);
+        let revision = |name| Revision::new(name).unwrap();
+        let mut question = Question {
+            stable: revision("v1"),
+            canary: revision("v2"),
+            metrics: Vec::new(),
+            window: Window::new(at(25), at(99)),
+            history: None,
+        };
+        assert_eq!(question.past().count(), 0);
+        question.history = Some(History {
+            step: Duration::from_secs(10),
+            intervals: 4,
+        });
+        let past: Vec<_> = question.past().collect();
+        let window = |from, to| Window::new(at(from), at(to));
+        let before_time = window(0, 0);
+        let expected = [before_time, window(0, 5), window(5, 15), window(15, 25)];
+        assert_eq!(past, expected);
     }
 
     #[test]

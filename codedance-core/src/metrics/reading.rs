@@ -45,6 +45,10 @@ pub struct Reading {
     pub canary: Sample,
     /// The stable side, over the same window.
     pub stable: Sample,
+    /// The stable side before the window, if it was asked for: one sample for each interval, oldest
+    /// first. Empty if it was not, and of a source that keeps no past.
+    #[serde(default, with = "super::past", skip_serializing_if = "Vec::is_empty")]
+    pub history: Vec<Sample>,
     /// When the newest sample was taken, if that is not the window's end.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub at: Option<Timestamp>,
@@ -57,8 +61,16 @@ impl Reading {
             name: name.into(),
             canary,
             stable,
+            history: Vec::new(),
             at: None,
         }
+    }
+
+    /// The same with the stable side's past; see [`Reading::history`].
+    #[must_use]
+    pub fn with_history(mut self, samples: Vec<Sample>) -> Self {
+        self.history = samples;
+        self
     }
 
     /// The same, taken at `at`.

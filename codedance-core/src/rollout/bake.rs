@@ -1,23 +1,32 @@
 //! Looking at the metrics of what is in force, and what follows from it.
 
+use super::effect::Measurement;
 use super::event::Happening;
 use super::machine::Events;
 use super::phase::Cause;
 use super::state::{Course, Look, Looks, PromotionStep, Sight, State};
 use crate::decision::{Evidence, Judge, Reaction, Reason, Verdict};
 use crate::error::Failure;
-use crate::metrics::{Reading, Window};
+use crate::metrics::{History, Reading, Window};
 use crate::percent::Percent;
 use crate::time::Timestamp;
 
 /// How many reasons of a look are kept: the snapshot must stay small; the events have all of them.
 const KEPT_REASONS: usize = 3;
 
+/// How many intervals of the past are asked for: enough to know what is usual for the stable revision.
+const PAST_INTERVALS: u32 = 60;
+
 impl State {
-    /// The window to measure now, if a look is due.
-    pub(super) fn due_look(&self) -> Option<Window> {
-        (self.looks_on() && self.now >= self.looks.due)
-            .then(|| Window::new(self.looks.from, self.looks.due))
+    /// What to measure now, if a look is due.
+    pub(super) fn due_look(&self) -> Option<Measurement> {
+        (self.looks_on() && self.now >= self.looks.due).then(|| Measurement {
+            window: Window::new(self.looks.from, self.looks.due),
+            history: self.looks.past_wanted.then(|| History {
+                step: self.policy.interval(),
+                intervals: PAST_INTERVALS,
+            }),
+        })
     }
 
     /// Whether the metrics are looked at: in a stage that is analysed, and wherever else the canary has
@@ -51,6 +60,7 @@ impl State {
             due: self.now + self.policy.interval(),
             stage,
             memory: std::mem::take(&mut self.looks.memory),
+            past_wanted: self.looks.past_wanted,
             last: None,
         };
     }
@@ -59,7 +69,7 @@ impl State {
     pub(super) fn judge(
         &mut self,
         judge: &dyn Judge,
-        window: Window,
+        Measurement { window, history }: Measurement,
         read: Result<&[Reading], &Failure>,
         events: &mut Events,
     ) {
@@ -93,6 +103,8 @@ impl State {
         // A source that lags is not asked for every window that it missed: the next one is longer.
         if read.is_ok() {
             self.looks.from = window.to;
+            // The judge has it now, or the source has none.
+            self.looks.past_wanted &= history.is_none();
         }
         let next = window.to + self.policy.interval();
         self.looks.due = if next > self.now {

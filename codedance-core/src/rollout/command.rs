@@ -167,6 +167,8 @@ impl State {
     fn forget_looks(&mut self) {
         self.restart_looks(self.looks.stage);
         self.looks.memory = Memory::default();
+        // What the judge had made of the past is forgotten with the rest.
+        self.looks.past_wanted = true;
     }
 
     fn forget_successor(&mut self, cause: Cause) {

@@ -6,9 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::input::Observation;
 use super::phase::Outcome;
-use crate::metrics::{Reading, Window};
+use crate::metrics::{History, Reading, Window};
 use crate::plan::Gate;
-use crate::time::Timestamp;
+use crate::time::{Timestamp, display_duration};
 use crate::traffic::Split;
 use crate::workload::{Fleet, Progress, Revision};
 use std::time::Duration;
@@ -71,12 +71,24 @@ pub enum Action {
     Scale(Fleet),
     /// Bring the traffic to this, and read it back.
     Route(Split),
-    /// Read the metrics of this window, and look at what is there.
-    Measure(Window),
+    /// Read the metrics, and look at what is there.
+    Measure(Measurement),
     /// Make this revision the stable one in the back end's own books.
     Promote(Revision),
     /// Remove this revision and what existed for its sake.
     Retire(Revision),
+}
+
+/// Which metrics are to be read: those of the policy, over this time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Measurement {
+    /// Of both revisions.
+    pub window: Window,
+    /// Of the stable revision besides, before the window: at the first look of a rollout, and at those
+    /// that follow until one of them succeeds.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub history: Option<History>,
 }
 
 impl fmt::Display for Action {
@@ -85,7 +97,16 @@ impl fmt::Display for Action {
             Self::Observe => f.write_str("look at what is there"),
             Self::Scale(fleet) => write!(f, "scale to {fleet}"),
             Self::Route(split) => write!(f, "route {split}"),
-            Self::Measure(window) => write!(f, "measure from {} to {}", window.from, window.to),
+            Self::Measure(Measurement { window, history }) => {
+                write!(f, "measure from {} to {}", window.from, window.to)?;
+                match history {
+                    Some(History { step, intervals }) => {
+                        let step = display_duration(*step);
+                        write!(f, ", and the {intervals} intervals of {step} before")
+                    }
+                    None => Ok(()),
+                }
+            }
             Self::Promote(revision) => write!(f, "promote {revision}"),
             Self::Retire(revision) => write!(f, "retire {revision}"),
         }

@@ -325,8 +325,8 @@ impl State {
         let Some(sight) = &self.sight else {
             return Wanted::Do(Action::Observe);
         };
-        if let Some(window) = self.due_look() {
-            return Wanted::Do(Action::Measure(window));
+        if let Some(measurement) = self.due_look() {
+            return Wanted::Do(Action::Measure(measurement));
         }
         match &self.course {
             Course::Stage(staging) if self.paused.is_some() && staging.reached.is_none() => {

@@ -26,7 +26,7 @@ mod snapshot;
 mod state;
 mod transition;
 
-pub use effect::{Action, Effect, EffectId, Next, Report};
+pub use effect::{Action, Effect, EffectId, Measurement, Next, Report};
 pub use event::{Event, Happening, Observer};
 pub use explain::{Explanation, Then, Waiting};
 pub use input::{Alert, Command, Input, Observation, Rejected, Signalled};

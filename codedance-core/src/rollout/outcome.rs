@@ -72,8 +72,8 @@ impl State {
                 observation,
             } => {
                 self.take_sight(&observation, events);
-                if let Action::Measure(window) = action {
-                    self.judge(judge, *window, Ok(&readings), events);
+                if let Action::Measure(measurement) = action {
+                    self.judge(judge, *measurement, Ok(&readings), events);
                 }
             }
             Report::Promoted(done) => {
@@ -285,8 +285,8 @@ impl State {
         judge: &dyn Judge,
         events: &mut Events,
     ) {
-        if let Action::Measure(window) = action {
-            return self.judge(judge, *window, Err(&failure), events);
+        if let Action::Measure(measurement) = action {
+            return self.judge(judge, *measurement, Err(&failure), events);
         }
         self.in_doubt |= action.changes_world();
         let before = self

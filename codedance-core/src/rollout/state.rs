@@ -183,6 +183,9 @@ pub(super) struct Looks {
     pub(super) stage: usize,
     #[serde(default, skip_serializing_if = "Memory::is_empty")]
     pub(super) memory: Memory,
+    /// Whether the judge has yet to learn how the stable revision did before.
+    #[serde(default, skip_serializing_if = "is_no")]
+    pub(super) past_wanted: bool,
     /// The last look, if it was taken in the stage in force.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(super) last: Option<Look>,
@@ -287,6 +290,7 @@ impl Looks {
             due: at,
             stage: 0,
             memory: Memory::default(),
+            past_wanted: true,
             last: None,
         }
     }

@@ -369,7 +369,8 @@ mod metrics {
             async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
                 let mut readings = self.0.measure(question).await?;
                 for (reading, query) in readings.iter_mut().zip(&question.metrics) {
-                    for sample in [&mut reading.canary, &mut reading.stable] {
+                    let sides = [&mut reading.canary, &mut reading.stable];
+                    for sample in sides.into_iter().chain(&mut reading.history) {
                         if let (Sample::Histogram(read), Signal::Latency(quantile)) =
                             (&*sample, &query.signal)
                         {

@@ -10,6 +10,7 @@ mod commands;
 mod crash;
 mod leases;
 mod many;
+mod past;
 mod world;
 
 use std::sync::Arc;

@@ -26,6 +26,7 @@ fn question(signals: impl IntoIterator<Item = Signal>) -> Question {
         canary: revision("v2"),
         metrics: signals.into_iter().map(metric).collect(),
         window: Window::new(Timestamp::EPOCH, Timestamp::MAX),
+        history: None,
     }
 }
 

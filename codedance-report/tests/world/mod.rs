@@ -235,8 +235,8 @@ impl World {
                 let message = "failed to read the metrics (unavailable): connection refused";
                 return Err(Failure::new(ErrorKind::Unavailable, message));
             }
-            Action::Measure(window) => Report::Measured {
-                readings: self.measure(*window),
+            Action::Measure(measurement) => Report::Measured {
+                readings: self.measure(measurement.window),
                 observation: self.seen(),
             },
             Action::Promote(_) => Report::Promoted(Progress::Done),

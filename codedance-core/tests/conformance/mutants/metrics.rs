@@ -35,6 +35,13 @@ enum Fault {
     NeedsBothSides,
     FailsOnEmptyWindows,
     CountsFromTheBeginning,
+    TellsThePastBackwards,
+    TellsThePastOfTheCanary,
+    TellsThePastUpToNow,
+    TellsHalfOfThePast,
+    TellsNoPast,
+    TellsAPastUnasked,
+    InventsAPast,
     AnswersDifferently,
     HopesForMalformedQueries,
     HidesWhichQueryIsMalformed,
@@ -70,6 +77,8 @@ fn each_fault_is_noticed() {
                     "no_traffic_is_no_data_not_zero",
                     "one_side_without_traffic_is_no_data_there_alone",
                     "an_empty_window_is_no_data",
+                    "the_past_is_told_interval_by_interval",
+                    "a_past_is_told_only_if_it_is_asked_for",
                     "the_same_question_has_the_same_answer",
                     "a_malformed_query_is_invalid_and_named",
                     "a_dropped_call_changes_nothing",
@@ -81,17 +90,33 @@ fn each_fault_is_noticed() {
                     "errors_are_counted_on_their_side",
                     "one_side_without_traffic_is_no_data_there_alone",
                     "counts_are_of_the_window",
+                    "the_past_is_told_interval_by_interval",
                 ],
             ),
             (
                 CountsTheGoodAsBad,
-                &["the_success_rate_counts_the_others_as_bad"],
+                &[
+                    "the_success_rate_counts_the_others_as_bad",
+                    "the_past_is_told_interval_by_interval",
+                ],
             ),
             (CountsNoSamples, &["a_latency_says_over_how_many"]),
             (CountsEveryAnswerTwice, &["a_latency_says_over_how_many"]),
             (InvertsQuantiles, &["a_greater_quantile_is_not_smaller"]),
-            (BoundsDifferBySide, &["a_histogram_keeps_its_bounds"]),
-            (BoundsDifferByWindow, &["a_histogram_keeps_its_bounds"]),
+            (
+                BoundsDifferBySide,
+                &[
+                    "a_histogram_keeps_its_bounds",
+                    "the_past_is_told_interval_by_interval",
+                ],
+            ),
+            (
+                BoundsDifferByWindow,
+                &[
+                    "a_histogram_keeps_its_bounds",
+                    "the_past_is_told_interval_by_interval",
+                ],
+            ),
             (
                 BoundsAreMilliseconds,
                 &["a_histogram_counts_in_the_right_bucket"],
@@ -102,6 +127,7 @@ fn each_fault_is_noticed() {
                     "no_traffic_is_no_data_not_zero",
                     "one_side_without_traffic_is_no_data_there_alone",
                     "an_empty_window_is_no_data",
+                    "the_past_is_told_interval_by_interval",
                 ],
             ),
             (
@@ -110,6 +136,7 @@ fn each_fault_is_noticed() {
                     "no_traffic_is_no_data_not_zero",
                     "one_side_without_traffic_is_no_data_there_alone",
                     "an_empty_window_is_no_data",
+                    "the_past_is_told_interval_by_interval",
                 ],
             ),
             (
@@ -122,6 +149,33 @@ fn each_fault_is_noticed() {
                 &[
                     "one_side_without_traffic_is_no_data_there_alone",
                     "counts_are_of_the_window",
+                    "the_past_is_told_interval_by_interval",
+                ],
+            ),
+            (
+                TellsThePastBackwards,
+                &["the_past_is_told_interval_by_interval"],
+            ),
+            (
+                TellsThePastOfTheCanary,
+                &["the_past_is_told_interval_by_interval"],
+            ),
+            (
+                TellsThePastUpToNow,
+                &["the_past_is_told_interval_by_interval"],
+            ),
+            (
+                TellsHalfOfThePast,
+                &["the_past_is_told_interval_by_interval"],
+            ),
+            (TellsNoPast, &["the_past_is_told_interval_by_interval"]),
+            (InventsAPast, &["the_past_is_told_interval_by_interval"]),
+            (
+                TellsAPastUnasked,
+                &[
+                    "no_traffic_is_no_data_not_zero",
+                    "an_empty_window_is_no_data",
+                    "a_past_is_told_only_if_it_is_asked_for",
                 ],
             ),
             (
@@ -209,6 +263,20 @@ impl MetricsSource for Mutant {
             _ => {}
         }
         let mut readings = self.inner.measure(&asked).await?;
+        let elsewhere = match self.fault {
+            Fault::TellsThePastOfTheCanary => {
+                asked.stable = asked.canary.clone();
+                self.inner.measure(&asked).await?
+            }
+            Fault::TellsThePastUpToNow => {
+                asked.window = Window::new(window.to, window.to);
+                self.inner.measure(&asked).await?
+            }
+            _ => Vec::new(),
+        };
+        for (reading, other) in readings.iter_mut().zip(elsewhere) {
+            reading.history = other.history;
+        }
         match self.fault {
             Fault::SortsByName => readings.sort_by(|a, b| a.name.cmp(&b.name)),
             Fault::LosesTheLast if readings.len() > 1 => drop(readings.pop()),
@@ -233,13 +301,32 @@ impl MetricsSource for Mutant {
                 }
                 _ => {}
             }
+            match self.fault {
+                Fault::TellsThePastBackwards => reading.history.reverse(),
+                Fault::TellsHalfOfThePast => {
+                    drop(reading.history.drain(..asked.past().count() / 2));
+                }
+                Fault::TellsNoPast => reading.history.clear(),
+                Fault::TellsAPastUnasked if reading.history.is_empty() => {
+                    reading.history.push(reading.stable.clone());
+                }
+                Fault::InventsAPast => {
+                    for sample in &mut reading.history {
+                        if *sample == Sample::NoData {
+                            *sample = Sample::Counts { bad: 0, total: 0 };
+                        }
+                    }
+                }
+                _ => {}
+            }
             let hour = window.from.as_millis() / 3_600_000;
             if self.fault == Fault::BoundsDifferBySide
                 || self.fault == Fault::BoundsDifferByWindow && hour % 2 == 0
             {
                 reading.stable = without_highest_bound(&reading.stable);
             }
-            for sample in [&mut reading.canary, &mut reading.stable] {
+            let sides = [&mut reading.canary, &mut reading.stable];
+            for sample in sides.into_iter().chain(&mut reading.history) {
                 if let Some(bent) = self.bent(sample, &query.signal) {
                     *sample = bent;
                 }

@@ -117,6 +117,7 @@ impl Harness {
                 canary: self.canary(),
                 metrics: vec![errors],
                 window,
+                history: None,
             };
             let reading = self.proxy.measure(&question).await.unwrap().remove(0);
             if total(reading.canary) >= canary.total && total(reading.stable) >= stable.total {

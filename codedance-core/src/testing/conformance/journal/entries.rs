@@ -3,7 +3,7 @@
 use super::{Harness, append, entry, hold, load, workload};
 use crate::error::ErrorKind;
 use crate::journal::{Entry, Record};
-use crate::metrics::{Reading, Sample};
+use crate::metrics::{Histogram, Reading, Sample};
 use crate::plan::{Linear, Strategy};
 use crate::rollout::{EffectId, Input, Observation, Report};
 use crate::testing::conformance::{abandon, done, refused};
@@ -178,7 +178,23 @@ pub(super) async fn numbers_are_kept_exactly(harness: &Harness) {
         -0.0,
     ];
     let mut readings = numbers.map(gauge).to_vec();
-    readings.push(Reading::new("counts", most, Sample::NoData).taken_at(Timestamp::MAX));
+    let counted = |bounds: &[f64], counts: &[u64]| {
+        let histogram = Histogram::new(bounds, counts).unwrap_or_else(|error| panic!("{error}"));
+        Sample::Histogram(histogram)
+    };
+    let past = [
+        Sample::NoData,
+        counted(&[5e-324, 0.1 + 0.2], &[0, u64::MAX, 1]),
+        Sample::NoData,
+        counted(&[5e-324, 0.1 + 0.2], &[u64::MAX - 1, 0, 0]),
+        counted(&[f64::MAX], &[1, 2]),
+        most.clone(),
+    ];
+    readings.push(
+        Reading::new("counts", most, Sample::NoData)
+            .with_history(past.to_vec())
+            .taken_at(Timestamp::MAX),
+    );
     let report = Report::Measured {
         readings,
         observation: Observation::default(),

@@ -1,13 +1,21 @@
 //! What every source of metrics must do.
 
+mod latency;
+mod past;
+
 use std::ops::RangeInclusive;
 
 use async_trait::async_trait;
+use latency::{
+    a_greater_quantile_is_not_smaller, a_histogram_counts_in_the_right_bucket,
+    a_histogram_keeps_its_bounds, a_latency_says_over_how_many,
+};
+use past::{a_past_is_told_only_if_it_is_asked_for, the_past_is_told_interval_by_interval};
 
 use super::{Clause, abandon, done, refused};
 use crate::error::ErrorKind;
 use crate::metrics::{
-    Histogram, MetricQuery, MetricsSource, Quantile, Question, Reading, Sample, Signal, Window,
+    MetricQuery, MetricsSource, Quantile, Question, Reading, Sample, Signal, Window,
 };
 use crate::workload::Revision;
 
@@ -43,6 +51,12 @@ pub trait MetricsHarness: Send + Sync {
 
     /// Whether the source reads such a signal. What it does not read it must refuse.
     fn reads(&self, signal: &Signal) -> bool;
+
+    /// Whether the source still knows how the stable revision did before a window. One that does not must
+    /// tell no past at all. Default yes.
+    fn remembers(&self) -> bool {
+        true
+    }
 
     /// A query in the source's own language that gives a number for either side when there is traffic.
     fn query(&self) -> String;
@@ -101,6 +115,8 @@ macro_rules! __metrics_clauses {
             one_side_without_traffic_is_no_data_there_alone
             an_empty_window_is_no_data
             counts_are_of_the_window
+            the_past_is_told_interval_by_interval
+            a_past_is_told_only_if_it_is_asked_for
             the_same_question_has_the_same_answer
             a_malformed_query_is_invalid_and_named
             a_dropped_call_changes_nothing
@@ -189,92 +205,6 @@ async fn the_success_rate_counts_the_others_as_bad(harness: &Harness) {
     let reading = measure(harness, Signal::SuccessRate, window).await;
     counts(harness, reading.canary, SOME);
     counts(harness, reading.stable, GOOD);
-}
-
-/// It is a number of seconds, over all requests of the window.
-async fn a_latency_says_over_how_many(harness: &Harness) {
-    let median = latency(0.5);
-    if !harness.reads(&median) {
-        return must_refuse(harness, median).await;
-    }
-    let window = harness.requests(SOME, GOOD).await;
-    let reading = measure(harness, median, window).await;
-    for (sample, requests) in [(reading.canary, SOME), (reading.stable, GOOD)] {
-        let value = seconds(&sample, quantile(0.5));
-        assert!(
-            (0.0..60.0).contains(&value),
-            "{value} is no latency in seconds"
-        );
-        let count = match sample {
-            Sample::Quantile { count, .. } => count,
-            Sample::Histogram(histogram) => histogram.total(),
-            Sample::NoData | Sample::Counts { .. } | Sample::Gauge(_) => 0,
-        };
-        near(harness, count, requests.total);
-    }
-}
-
-/// The P99 is at least the median.
-async fn a_greater_quantile_is_not_smaller(harness: &Harness) {
-    if !harness.reads(&latency(0.5)) {
-        return must_refuse(harness, latency(0.5)).await;
-    }
-    let window = harness.requests(SOME, GOOD).await;
-    let mut last = 0.0;
-    for share in [0.01, 0.5, 0.99] {
-        let sample = measure(harness, latency(share), window).await.canary;
-        let value = seconds(&sample, quantile(share));
-        assert!(
-            value >= last,
-            "{share} of the requests take {value} s, a smaller share {last} s"
-        );
-        last = value;
-    }
-}
-
-/// The bounds of both sides are the same, at every look and for every quantile.
-async fn a_histogram_keeps_its_bounds(harness: &Harness) {
-    if !harness.reads(&latency(0.5)) {
-        return must_refuse(harness, latency(0.5)).await;
-    }
-    let mut bounds: Option<Vec<f64>> = None;
-    for (share, canary, stable) in [(0.5, SOME, GOOD), (0.5, GOOD, SOME), (0.99, SOME, GOOD)] {
-        let window = harness.requests(canary, stable).await;
-        let reading = measure(harness, latency(share), window).await;
-        for sample in [reading.canary, reading.stable] {
-            if let Sample::Histogram(histogram) = sample {
-                let first = bounds.get_or_insert_with(|| histogram.bounds().to_vec());
-                assert_eq!(histogram.bounds(), first, "the bounds of every histogram");
-            }
-        }
-    }
-}
-
-/// Its quantiles lie in the bucket in which they truly lay.
-async fn a_histogram_counts_in_the_right_bucket(harness: &Harness) {
-    if !harness.reads(&latency(0.5)) {
-        return must_refuse(harness, latency(0.5)).await;
-    }
-    let window = harness.requests(SOME, GOOD).await;
-    for share in [0.05, 0.5, 0.95] {
-        let reading = measure(harness, latency(share), window).await;
-        let sides = [
-            (harness.canary(), reading.canary),
-            (harness.stable(), reading.stable),
-        ];
-        for (revision, sample) in sides {
-            let Sample::Histogram(histogram) = sample else {
-                continue;
-            };
-            let value = histogram.quantile(quantile(share)).unwrap_or(f64::NAN);
-            let truth = harness.took(&revision, window, quantile(share));
-            let buckets = bucket(&histogram, *truth.start())..=bucket(&histogram, *truth.end());
-            assert!(
-                buckets.contains(&bucket(&histogram, value)),
-                "{share} of {revision}'s requests took {truth:?} s, not {value} s: {histogram:?}"
-            );
-        }
-    }
 }
 
 /// Where there was no request, there is nothing to read, of any signal.
@@ -405,28 +335,6 @@ fn quantile(share: f64) -> Quantile {
     Quantile::new(share).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// What a sample of a latency says about the quantile that was asked for.
-#[track_caller]
-fn seconds(sample: &Sample, quantile: Quantile) -> f64 {
-    match sample {
-        Sample::Quantile { value, .. } => *value,
-        Sample::Histogram(histogram) => histogram
-            .quantile(quantile)
-            .unwrap_or_else(|| panic!("a histogram of no requests is no data: {histogram:?}")),
-        Sample::NoData | Sample::Counts { .. } | Sample::Gauge(_) => {
-            panic!("a latency is a quantile or a histogram, not {sample:?}")
-        }
-    }
-}
-
-/// In which bucket such a latency counts. The highest bound stands for all above it, too.
-fn bucket(histogram: &Histogram, seconds: f64) -> usize {
-    let bounds = histogram.bounds();
-    bounds
-        .partition_point(|bound| *bound < seconds)
-        .min(bounds.len() - 1)
-}
-
 fn query(name: &str, signal: Signal) -> Option<MetricQuery> {
     Some(MetricQuery {
         name: name.to_owned(),
@@ -445,6 +353,7 @@ fn ask(
         canary: harness.canary(),
         metrics,
         window,
+        history: None,
     }
 }
 

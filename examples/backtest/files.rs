@@ -46,7 +46,7 @@ impl FromStr for Recording {
         }
         .ok_or_else(|| {
             "write FILE.csv, FILE.jsonl, or METRIC.FIELD=FILE.json, such as `errors.bad=5xx.json`, \
-             where FIELD is bad, total, value or count"
+             where FIELD is bad, total, le, value or count"
                 .to_owned()
         })
     }

@@ -33,7 +33,7 @@ use serde::Deserialize;
 #[command(name = "backtest", after_help = EXIT_CODES)]
 struct Args {
     /// What was recorded: FILE.csv, FILE.jsonl (a journal that the example `audit` exported), or
-    /// METRIC.FIELD=FILE.json (what /api/v1/query_range answered; FIELD is bad, total, value or count)
+    /// METRIC.FIELD=FILE.json (what /api/v1/query_range answered; FIELD is bad, total, le, value or count)
     #[arg(required = true, value_name = "FILE")]
     files: Vec<files::Recording>,
 

@@ -92,6 +92,10 @@ impl Interval {
         }
     }
 
+    fn has_data(&self) -> bool {
+        self.canary != Sample::NoData || self.stable != Sample::NoData
+    }
+
     const fn side_mut(&mut self, side: Side) -> &mut Sample {
         match side {
             Side::Canary => &mut self.canary,
@@ -217,7 +221,9 @@ impl History {
         for (end, interval) in within {
             canary = sum::together(canary, &interval.canary);
             stable = sum::together(stable, &interval.stable);
-            newest = Some(interval.newest.unwrap_or(*end));
+            if interval.has_data() {
+                newest = Some(interval.newest.unwrap_or(*end));
+            }
         }
         let reading = Reading::new(metric, canary, stable);
         match newest {

@@ -4,7 +4,9 @@ use std::time::Duration;
 
 use codedance_backtest::{Ending, History, backtest};
 use codedance_core::Timestamp;
-use codedance_core::decision::{JudgeConfig, ThresholdsConfig, Verdict};
+use codedance_core::decision::{
+    Assessment, JudgeConfig, MetricAssessment, Reason, ScoreRange, ThresholdsConfig, Verdict,
+};
 use codedance_core::error::{ErrorKind, Failure};
 use codedance_core::journal::{Entry, Record};
 use codedance_core::metrics::{Reading, Sample};
@@ -18,13 +20,27 @@ use proptest::prelude::{prop, prop_assert, prop_assert_eq, proptest};
 
 use crate::world::{STEP, counts, draft, policy};
 
+/// All of an assessment but the judge's own memory, which knows what time it was.
+type Decided = (Verdict, ScoreRange, Vec<Reason>, Vec<MetricAssessment>);
+
+fn decided(assessment: &Assessment) -> Decided {
+    let Assessment {
+        verdict,
+        score,
+        reasons,
+        metrics,
+        ..
+    } = assessment.clone();
+    (verdict, score, reasons, metrics)
+}
+
 /// A rollout in a world that takes its time.
 struct Recorder {
     rollout: Rollout,
     now: Timestamp,
     entries: Vec<Entry>,
     /// What each look decides, but those that there were only because moving took time.
-    verdicts: Vec<Verdict>,
+    decided: Vec<Decided>,
     at_stage: bool,
     /// When the stage could end at the earliest: it has baked, and the last look was over.
     done: Timestamp,
@@ -60,7 +76,7 @@ impl Recorder {
             Happening::StageEarned { .. } | Happening::RollbackStarted(_) => self.at_stage = false,
             Happening::Assessed(assessment) if self.at_stage || looked <= self.done => {
                 self.done = self.done.max(looked);
-                self.verdicts.push(assessment.verdict);
+                self.decided.push(decided(&assessment));
             }
             _ => {}
         }
@@ -76,7 +92,7 @@ fn rolled_out(plan: &Plan, errors: &[Option<u64>], delays: &[u64]) -> (Recorder,
         rollout: Rollout::new(plan.clone(), policy.clone(), began),
         now: began,
         entries: Vec::new(),
-        verdicts: Vec::new(),
+        decided: Vec::new(),
         at_stage: false,
         done: began,
     };
@@ -242,16 +258,16 @@ proptest! {
             return Ok(());
         };
         let gone = backtest(quick(), plan, &history).unwrap();
-        let verdicts: Vec<_> = gone.looks.iter().map(|look| look.assessment.verdict).collect();
+        let again: Vec<_> = gone.looks.iter().map(|look| decided(&look.assessment)).collect();
         if judged {
-            prop_assert_eq!(&verdicts, &recorded.verdicts, "{}", gone);
+            prop_assert_eq!(&again, &recorded.decided, "{}", gone);
             match outcome {
                 Outcome::Completed => prop_assert_eq!(gone.ending, Ending::Promoted),
                 _ => prop_assert!(matches!(gone.ending, Ending::RolledBack { .. }), "{}", gone),
             }
         } else {
-            let common = verdicts.len().min(recorded.verdicts.len());
-            prop_assert_eq!(&verdicts[..common], &recorded.verdicts[..common], "{}", gone);
+            let common = again.len().min(recorded.decided.len());
+            prop_assert_eq!(&again[..common], &recorded.decided[..common], "{}", gone);
         }
     }
 }

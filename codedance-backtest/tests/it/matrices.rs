@@ -229,6 +229,28 @@ fn a_gap_of_everything_is_no_data() {
 }
 
 #[test]
+fn there_are_never_more_bad_requests_than_requests() {
+    let mut queries = RangeQueries::default();
+    let total = matrix(&[(CANARY, "0 10 20")]);
+    queries
+        .add("errors", Field::Total, "total.json", &total)
+        .unwrap();
+    // Evaluated a moment later, when two more had failed.
+    let bad = matrix(&[(CANARY, "0 12 12")]);
+    queries.add("errors", Field::Bad, "bad.json", &bad).unwrap();
+    let history = queries.history().unwrap();
+    let gone = Backtester::new(policy().build().unwrap(), plan(100))
+        .run(&history)
+        .unwrap();
+    let read: Vec<_> = gone
+        .looks
+        .iter()
+        .map(|look| look.readings[0].canary.clone())
+        .collect();
+    assert_eq!(read, [counts(10, 10), counts(0, 10)]);
+}
+
+#[test]
 fn the_label_of_the_sides_can_be_any() {
     let labelled = |value: &str| format!("\"revision\":\"{value}\"");
     let (v1, v2) = (labelled("v1"), labelled("v2"));

@@ -147,6 +147,32 @@ fn longer_windows_put_intervals_together() {
 }
 
 #[test]
+fn a_reading_says_when_its_newest_sample_was_taken() {
+    // Of each four intervals the last one or two are missing, or there without data.
+    let samples = [1, 2, 3, 5, 6, 7, 8].map(|index| Recorded {
+        metric: "errors".to_owned(),
+        at: at(index),
+        side: Side::Canary,
+        sample: match index {
+            7 | 8 => Sample::NoData,
+            _ => counts(0, 100),
+        },
+    });
+    let history = History::new(samples).unwrap();
+    let policy = policy().with_interval(STEP * 4).build().unwrap();
+    let gone = backtest(policy, plan(8), &history).unwrap();
+    let read: Vec<_> = gone.looks.iter().map(|look| &look.readings[0]).collect();
+    let newest: Vec<_> = read
+        .iter()
+        .map(|reading| (reading.canary.clone(), reading.at))
+        .collect();
+    assert_eq!(
+        newest,
+        [(counts(0, 300), Some(at(3))), (counts(0, 200), Some(at(6)))]
+    );
+}
+
+#[test]
 fn whoever_keeps_a_gate_agrees_at_once() {
     let approval = Gate::Approval {
         name: "load test".to_owned(),

@@ -20,10 +20,10 @@ impl History {
     ///
     /// The time that replicas and traffic took to move is left out, and with it the looks of that time:
     /// in a backtest nothing takes time to move. So the journal of a rollout, replayed by the same plan
-    /// and policy, gives the verdicts that it gave, with three exceptions. Commands, alerts and crashes are
-    /// no readings. A rollout that was sent back while it moved is seen no further than that. And where
-    /// whoever drove it was so late that a stage ended before the look that was due before its end, that
-    /// look is taken now.
+    /// and policy, gives the verdicts that it gave, up to the first look that was taken while something
+    /// moved: judges remember looks, and that one is not there. Commands, alerts and crashes are no
+    /// readings either. And where whoever drove it was so late that a stage ended before a look that was
+    /// due before its end, that look is taken now.
     ///
     /// # Errors
     /// When the journal holds no rollout from its beginning, or contradicts itself, and when it has no

@@ -7,7 +7,7 @@
 //!
 //! | judge | decides by | remembers |
 //! |---|---|---|
-//! | [`Thresholds`], the default | limits, read with the uncertainty that few requests leave | counts of good and bad looks |
+//! | [`Thresholds`], the default | limits, read with the uncertainty that few requests leave; and the canary against stable, over all looks together | counts of good and bad looks, evidence |
 //! | [`Classic`] | 40, 30 and 30 points for three metrics | nothing |
 //! | `Rules` (feature `rules`) | the user's own expressions, in CEL | nothing |
 //! | a [`Judge`] of the user's own | whatever it likes, as long as it is pure | whatever it likes, as JSON |
@@ -44,6 +44,7 @@ mod appoint;
 mod breach;
 mod builder;
 mod classic;
+mod comparison;
 mod curve;
 mod evidence;
 mod finding;
@@ -59,12 +60,14 @@ mod reason;
 mod rules;
 mod sample;
 mod score;
+mod sequential;
 mod thresholds;
 
 pub use appoint::{JudgeConfig, RuleAction, RuleConfig};
 pub use breach::Breach;
 pub use builder::{PolicyBuilder, PolicyError};
 pub use classic::{Classic, ClassicConfig};
+pub use comparison::Comparison;
 pub use evidence::{Evidence, Memory};
 pub use judge::{Assessment, Judge, MetricAssessment, MetricOutcome, Verdict};
 pub use limits::{Floor, Limits};
@@ -75,4 +78,5 @@ pub use reason::{Absence, Reason};
 #[cfg(feature = "rules")]
 pub use rules::Rules;
 pub use score::{Score, ScoreRange};
+pub use sequential::SequentialConfig;
 pub use thresholds::{Thresholds, ThresholdsConfig};

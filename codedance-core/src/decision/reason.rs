@@ -7,6 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use super::ScoreRange;
 use super::breach::{Breach, Grouped};
+use super::comparison::Comparison;
 use crate::error::Failure;
 use crate::time;
 
@@ -97,6 +98,28 @@ pub enum Reason {
         ready: u32,
         /// How many were wanted.
         desired: u32,
+    },
+    /// The canary is worse than stable.
+    CanaryWorse(Comparison),
+    /// The canary looks worse than stable, but not so much that chance can be ruled out.
+    CanarySuspect(Comparison),
+    /// A metric of which only a value is known was worse on the canary's side at too many looks for
+    /// chance.
+    ValueWorse {
+        /// Which metric.
+        metric: String,
+        /// At most one in so many healthy canaries would ever look this bad.
+        one_in: u64,
+    },
+    /// It is not proven yet that the canary is not much worse than stable.
+    NotProven {
+        /// Which metric.
+        metric: String,
+        /// So strong is the proof: at most one in so many canaries with twice the odds of a bad
+        /// request would ever look this good.
+        have: f64,
+        /// So strong it must be.
+        need: f64,
     },
     /// A rule of the user's spoke.
     Rule {
@@ -211,6 +234,24 @@ impl fmt::Display for Reason {
             Self::FewReady { ready, desired } => {
                 write!(f, "{ready} of {desired} replicas of the canary are ready")
             }
+            Self::CanaryWorse(comparison) => comparison.fmt(f),
+            Self::CanarySuspect(comparison) => {
+                write!(
+                    f,
+                    "{comparison}, which is not enough to tell it from chance"
+                )
+            }
+            Self::ValueWorse { metric, one_in } => write!(
+                f,
+                "{metric} was worse on the canary's side at so many looks that of healthy canaries at \
+                 most 1 in {} would ever look so",
+                Grouped(*one_in)
+            ),
+            Self::NotProven { metric, have, need } => write!(
+                f,
+                "it is not proven yet that the canary's {metric} is less than twice as bad: the proof \
+                 is {have:.1} of {need} strong"
+            ),
             Self::Rule { name, expression } => write!(f, "the rule {name} holds: {expression}"),
             Self::RuleFailed { name, message } => {
                 write!(f, "the rule {name} could not be evaluated: {message}")

@@ -41,8 +41,8 @@ const RECORDINGS: [Recording; 3] = [
     },
     Recording {
         file: "bad-release.csv",
-        about: "from minute 5 of the release on, 8 % of the canary's requests fail",
-        shares: |minute| [if minute > 5.0 { 0.08 } else { USUAL }, USUAL],
+        about: "from minute 5 of the release on, ten times as many of the canary's requests fail",
+        shares: |minute| [if minute > 5.0 { 10.0 * USUAL } else { USUAL }, USUAL],
     },
     Recording {
         file: "incident.csv",

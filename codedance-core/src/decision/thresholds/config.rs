@@ -2,10 +2,11 @@
 
 use serde::{Deserialize, Serialize};
 
+use crate::decision::SequentialConfig;
 use crate::decision::builder::PolicyError;
 
 /// How [`Thresholds`](super::Thresholds) counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 #[non_exhaustive]
 #[must_use]
@@ -25,6 +26,8 @@ pub struct ThresholdsConfig {
     /// deadline.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub inconclusive_limit: Option<u32>,
+    /// How canary and stable are compared over all looks together; `null` for not at all.
+    pub sequential: Option<SequentialConfig>,
 }
 
 impl Default for ThresholdsConfig {
@@ -35,6 +38,7 @@ impl Default for ThresholdsConfig {
             bad_in_row: 3,
             failure_limit: 5,
             inconclusive_limit: None,
+            sequential: Some(SequentialConfig::default()),
         }
     }
 }
@@ -71,16 +75,23 @@ impl ThresholdsConfig {
         self
     }
 
+    /// Sets how canary and stable are [compared](ThresholdsConfig::sequential); `None` for not at all.
+    pub fn with_sequential(mut self, sequential: impl Into<Option<SequentialConfig>>) -> Self {
+        self.sequential = sequential.into();
+        self
+    }
+
     pub(super) fn check(&self) -> Result<(), PolicyError> {
         let zero = [
             ("min_requests", self.min_requests == 0),
             ("good_in_row", self.good_in_row == 0),
             ("bad_in_row", self.bad_in_row == 0),
         ];
-        zero.iter()
-            .find(|(_, zero)| *zero)
-            .map_or(Ok(()), |(key, _)| {
-                Err(PolicyError::new(*key, "is 0; write 1 or more"))
-            })
+        if let Some((key, _)) = zero.iter().find(|(_, zero)| *zero) {
+            return Err(PolicyError::new(*key, "is 0; write 1 or more"));
+        }
+        self.sequential
+            .map_or(Ok(()), |config| config.check())
+            .map_err(|error| error.under("sequential"))
     }
 }

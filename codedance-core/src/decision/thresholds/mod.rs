@@ -12,7 +12,7 @@ use super::metric::Watch;
 use super::policy::{Reaction, fault};
 use super::{
     Assessment, Evidence, Judge, Memory, MetricOutcome, Policy, Reason, Score, ScoreRange, Verdict,
-    sample,
+    sample, sequential,
 };
 
 pub use config::ThresholdsConfig;
@@ -56,12 +56,12 @@ const GOOD: f64 = 80.0;
 /// | # | when | verdict |
 /// |---|---|---|
 /// | 1 | a replica failed, too many restarts, none ready for longer than the policy's grace (all as [`Policy::on_crash`] says); or a critical metric as bad as can be, on enough samples, at two looks in a row | roll back |
-/// | 2 | (place of the sequential test) | roll back |
+/// | 2 | the canary is worse than stable, as the comparison below says | roll back |
 /// | 3 | `bad_in_row` bad looks in a row, or more than `failure_limit` in the stage | roll back |
 /// | 4 | the metrics could not be read, or no replica is ready | hold |
 /// | 5 | a required metric is missing, too old, too thin, or inconclusive | hold |
-/// | 6 | (place of the sequential test's suspicion) | hold |
-/// | 7 | fewer than `good_in_row` good looks in a row | hold |
+/// | 6 | the comparison below leaves a suspicion | hold |
+/// | 7 | fewer than `good_in_row` good looks in a row, or a proof is wanted and not there yet | hold |
 /// | 8 | otherwise | advance |
 ///
 /// Where rows 4 and 5 held for more than `inconclusive_limit` looks in a row, what
@@ -73,6 +73,28 @@ const GOOD: f64 = 80.0;
 /// over the latest judged looks, four times as many as the limit (20 by default): a stage of a quarter
 /// of an hour at one look a minute is covered whole, while one of 900 looks a second each does not
 /// convict a healthy canary by mere number.
+///
+/// # The comparison
+/// Limits know nothing of the stable side: they miss a canary that doubles the errors within its limit, and
+/// convict a healthy one when both sides suffer. So both sides are compared over all looks together, of each rate,
+/// and of each latency that comes as a [histogram](crate::metrics::Sample::Histogram) at up to four of its bounds. The
+/// evidence is the mean over all metrics by their weights, and is worth 1 at the beginning. It may be looked
+/// at as often as one likes: the probability that a healthy canary's evidence *ever* reaches 100 is at most 1 %. That
+/// convicts (row 2); from 10 on a stage does not end (row 6). What it takes for healthy is set by
+/// [`tolerance`](crate::decision::SequentialConfig::tolerance), and how sure it must be by
+/// [`alpha`](crate::decision::SequentialConfig::alpha). Once convicted, a canary stays convicted.
+///
+/// Errors do not scatter like dice: one replica of five has a cold cache. How much they scatter by themselves is
+/// learned from the stable side, from what the source still knows of the time
+/// [before the rollout](crate::metrics::Reading::history), and as long as fewer than 20 intervals are known, much is assumed.
+///
+/// Of a query, or a latency without its histogram, only a value is known. There it counts which side was worse at
+/// each look; that leads to what [`gauges`](crate::decision::SequentialConfig::gauges) says, and a stable side
+/// that is served by better machines leads there, too.
+///
+/// With [`confirmed`](crate::decision::SequentialConfig::confirmed) a stage ends only on proof that the canary is
+/// not much worse. Without it, a stage ends when nothing speaks against the canary, and at low traffic nothing may
+/// be able to.
 ///
 /// # Sources of the numbers
 /// The bound: Clopper and Pearson, 1934. It is not corrected for looking often, hence the three bad looks
@@ -116,6 +138,13 @@ impl Thresholds {
     }
 }
 
+/// What the comparison of canary and stable leads to.
+#[derive(Debug, Default)]
+struct Compared {
+    convicts: Option<Reason>,
+    holds: Vec<Reason>,
+}
+
 impl Judge for Thresholds {
     fn name(&self) -> &str {
         "thresholds"
@@ -129,10 +158,12 @@ impl Judge for Thresholds {
 
         let mut findings = Vec::with_capacity(self.watches.len());
         let mut metrics = Vec::with_capacity(self.watches.len());
+        let mut fresh = Vec::with_capacity(self.watches.len());
         for (index, watch) in self.watches.iter().enumerate() {
             let tally = &mut ledger.tallies[index];
             let reading = sample::reading(evidence, index, watch);
             let seen = sample::canary(evidence, reading, &watch.signal, self.oldest);
+            fresh.push(reading.filter(|reading| sample::age(evidence, reading) <= self.oldest));
             if new {
                 tally.begin(self.config.min_requests);
                 if let Ok(seen) = seen {
@@ -149,7 +180,16 @@ impl Judge for Thresholds {
         if new {
             self.count(&mut ledger, evidence, look, &findings);
         }
-        let (verdict, reasons) = self.decide(&ledger, evidence, look, score, &findings);
+        let together = self.config.sequential.as_ref().map(|config| {
+            let trials = ledger.trials.get_or_insert_default();
+            if new {
+                trials.look(config, &self.watches, &fresh, evidence.stage)
+            } else {
+                trials.evidence(config, &self.watches)
+            }
+        });
+        let together = together.as_ref();
+        let (verdict, reasons) = self.decide(&ledger, evidence, look, score, &findings, together);
         Assessment::new(verdict, reasons)
             .with_score(score)
             .with_metrics(metrics)
@@ -241,6 +281,7 @@ impl Thresholds {
         look: Look,
         score: ScoreRange,
         findings: &[Finding],
+        together: Option<&sequential::Evidence>,
     ) -> (Verdict, Vec<Reason>) {
         let crash = self.crash(ledger, evidence);
         if let (Some(reason), Reaction::Rollback) = (&crash, self.on_crash) {
@@ -266,7 +307,10 @@ impl Thresholds {
             });
             return (Verdict::Rollback, why);
         }
-        // Row 2, the sequential test's conviction, belongs here.
+        let compared = together.map_or_else(Compared::default, |together| self.compare(together));
+        if let Some(why) = compared.convicts {
+            return (Verdict::Rollback, vec![why]);
+        }
         let window = self.config.failure_limit.saturating_mul(4).max(1);
         let in_stage = ledger.bad_among(window);
         let looks = Reason::BadLooks {
@@ -302,7 +346,6 @@ impl Thresholds {
                     watch.required && finding.outcome != MetricOutcome::Pass
                 }));
             }
-            // Row 6, the sequential test's suspicion, belongs here.
             (None, Look::Fair) => why.push(Reason::Undecided { score }),
             (None, Look::Good) if ledger.good < self.config.good_in_row => {
                 why.push(Reason::FewGoodLooks {
@@ -312,6 +355,8 @@ impl Thresholds {
             }
             (None, Look::Good) => {}
         }
+        // Looks that are good one by one may be bad together.
+        why.extend(compared.holds);
         if why.is_empty() {
             return (Verdict::Advance, why);
         }
@@ -332,6 +377,49 @@ impl Thresholds {
             }
         }
         (verdict, why)
+    }
+
+    /// What canary and stable together lead to: rows 2, 6 and 8.
+    fn compare(&self, together: &sequential::Evidence) -> Compared {
+        let Some(config) = &self.config.sequential else {
+            return Compared::default();
+        };
+        let name = |index: usize| self.watches[index].name.clone();
+        let enough = config.alpha.recip();
+        let mut compared = Compared::default();
+        if let Some(comparison) = &together.comparison {
+            if together.worse >= enough {
+                compared.convicts = Some(Reason::CanaryWorse(comparison.clone()));
+            } else if together.worse >= sequential::SUSPICION {
+                compared
+                    .holds
+                    .push(Reason::CanarySuspect(comparison.clone()));
+            }
+        }
+        if let Some(index) = together.worst_value
+            && together.values >= enough
+        {
+            let reason = Reason::ValueWorse {
+                metric: name(index),
+                one_in: sequential::odds(together.values),
+            };
+            match config.gauges {
+                Reaction::Rollback => compared.convicts = compared.convicts.or(Some(reason)),
+                Reaction::Hold => compared.holds.push(reason),
+                Reaction::Ignore => {}
+            }
+        }
+        compared.holds.extend(
+            together
+                .unproven
+                .iter()
+                .map(|(index, have)| Reason::NotProven {
+                    metric: name(*index),
+                    have: *have,
+                    need: sequential::PROOF,
+                }),
+        );
+        compared
     }
 
     /// What is wrong with the canary's replicas, unless the policy does not care.

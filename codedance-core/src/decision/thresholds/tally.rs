@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::decision::Evidence;
 use crate::decision::sample::Seen;
+use crate::decision::sequential::Trials;
 
 /// The judge's memory. Part of every snapshot, so it is small: 5 metrics take less than 1 KiB.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -32,6 +33,9 @@ pub(super) struct Ledger {
     pub(super) errors: u32,
     /// One for each metric, in the policy's order.
     pub(super) tallies: Vec<Tally>,
+    /// What canary and stable say together, since the rollout began.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) trials: Option<Trials>,
 }
 
 /// What kind of look it was.
@@ -72,6 +76,7 @@ impl Ledger {
                 unready: self.unready,
                 errors: self.errors,
                 tallies: vec![Tally::default(); metrics],
+                trials: self.trials.take(),
                 ..Self::default()
             };
         }

@@ -1,0 +1,493 @@
+//! How much one interval speaks for one ratio between canary and stable rather than for another.
+
+use super::noise::Noise;
+
+/// One interval cannot raise the evidence by more than this factor, so that no single one convicts.
+pub(super) const MOST: f64 = 20.0;
+
+/// How many hypotheses one process weighs at most.
+pub(super) const ALTERNATIVES: usize = 5;
+
+/// Both sides of one interval: how many were bad, of how many.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(super) struct Interval {
+    canary: Side,
+    stable: Side,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Side {
+    bad: f64,
+    good: f64,
+}
+
+impl Side {
+    const fn total(self) -> f64 {
+        self.bad + self.good
+    }
+}
+
+/// More requests than this tell nothing more: the noise between intervals is far larger than what
+/// counting leaves open. Beyond it the counts are scaled down, since sums of larger ones lose digits.
+const PLENTY: f64 = 1e7;
+
+impl Interval {
+    /// `bad` of `total` on either side, the canary's first. `None` if a side had no requests, since
+    /// then there is nothing to compare.
+    pub(super) fn new(canary: (u64, u64), stable: (u64, u64)) -> Option<Self> {
+        let scale = (PLENTY / canary.1.max(stable.1) as f64).min(1.0);
+        let side = |(bad, total): (u64, u64)| Side {
+            bad: bad.min(total) as f64 * scale,
+            good: total.saturating_sub(bad) as f64 * scale,
+        };
+        (canary.1 > 0 && stable.1 > 0).then(|| Self {
+            canary: side(canary),
+            stable: side(stable),
+        })
+    }
+
+    /// The log-likelihood ratios of `alternatives` over `null`, all of them logarithms of the ratio
+    /// between the canary's odds of a bad request and the stable side's, each at most ln [`MOST`].
+    pub(super) fn evidence(
+        &self,
+        noise: Noise,
+        null: f64,
+        alternatives: &[f64; ALTERNATIVES],
+    ) -> [f64; ALTERNATIVES] {
+        let mut evidence = [0.0; ALTERNATIVES];
+        // Without a bad request nothing tells one ratio from another.
+        if self.canary.bad + self.stable.bad == 0.0 {
+            return evidence;
+        }
+        let likelihood = Likelihood::of(self);
+        if let Some(deviation) = noise.deviation() {
+            let (base, means) = likelihood.means_around(null, alternatives, deviation);
+            for (mean, out) in means.iter().zip(&mut evidence) {
+                *out = (mean / base).ln();
+            }
+        } else {
+            let ln_at = |ratio: f64| likelihood.ln_at(ratio, ratio.exp());
+            let base = ln_at(null);
+            for (alternative, out) in alternatives.iter().zip(&mut evidence) {
+                *out = ln_at(*alternative) - base;
+            }
+        }
+        // Both means vanish only where no hypothesis comes near the counts: no evidence then.
+        evidence.map(|ln| {
+            if ln.is_finite() {
+                ln.min(MOST.ln())
+            } else {
+                0.0
+            }
+        })
+    }
+}
+
+/// From which share of bad requests on they count as common, and from which share of bad ones up
+/// to which share of good ones the approximation of the common form is right to 3 digits.
+const COMMON: f64 = 0.05;
+const ENOUGH: f64 = 25.0;
+
+/// The likelihood of an interval's counts, given how many were bad in all, as a function of the log odds
+/// ratio.
+#[derive(Clone, Copy, Debug)]
+struct Likelihood {
+    interval: Interval,
+    form: Form,
+    /// Where it is highest, and how wide it is there, roughly.
+    peak: f64,
+    width: f64,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Form {
+    /// Each bad request is the canary's with the same chance.
+    Rare,
+    /// Each request is bad with its side's own chance.
+    Common,
+}
+
+impl Likelihood {
+    fn of(interval: &Interval) -> Self {
+        let Interval { canary, stable } = *interval;
+        let (bad, good) = (canary.bad + stable.bad, canary.good + stable.good);
+        let share = bad / (bad + good);
+        let ratio = |a: f64, b: f64| ((a + 0.5) / (b + 0.5)).ln();
+        let variance = |a: f64, b: f64| (a + 0.5).recip() + (b + 0.5).recip();
+        let bad_ones = variance(canary.bad, stable.bad);
+        if share >= COMMON && share * good >= ENOUGH {
+            return Self {
+                interval: *interval,
+                form: Form::Common,
+                peak: ratio(canary.bad, canary.good) - ratio(stable.bad, stable.good),
+                width: (bad_ones + variance(canary.good, stable.good)).sqrt(),
+            };
+        }
+        Self {
+            interval: *interval,
+            form: Form::Rare,
+            peak: ratio(canary.bad, stable.bad) - (canary.total() / stable.total()).ln(),
+            width: bad_ones.sqrt(),
+        }
+    }
+
+    /// Whether it does not vanish for small ratios, and for large ones: nothing seen rules them out.
+    fn open_ends(&self) -> (bool, bool) {
+        let Interval { canary, stable } = self.interval;
+        let none = |count: f64| self.form == Form::Common && count < 1.0;
+        (
+            canary.bad < 1.0 || none(stable.good),
+            stable.bad < 1.0 || none(canary.good),
+        )
+    }
+
+    /// The logarithm of the likelihood at a log odds ratio, and at the same as odds.
+    fn ln_at(&self, ratio: f64, odds: f64) -> f64 {
+        let Interval { canary, stable } = self.interval;
+        let bad = canary.bad + stable.bad;
+        let (ours, theirs) = (canary.total(), stable.total());
+        if self.form == Form::Rare {
+            return canary.bad * ratio - bad * ((theirs + ours * odds) / (ours + theirs)).ln();
+        }
+        // How many of the bad ones are the canary's on average: x with x (k − m + x) = r (n − x) (m − x).
+        let linear = theirs - bad + odds * (ours + bad);
+        let product = odds * ours * bad;
+        let root = (linear * linear + 4.0 * (1.0 - odds) * product)
+            .max(0.0)
+            .sqrt();
+        let expected = 2.0 * product / (linear + root);
+        let (p, s) = (expected / ours, (bad - expected) / theirs);
+        let (p, s) = (p.clamp(LEAST, 1.0 - LEAST), s.clamp(LEAST, 1.0 - LEAST));
+        let variance = ours * p * (1.0 - p) + theirs * s * (1.0 - s);
+        canary.bad * p.ln()
+            + canary.good * (1.0 - p).ln()
+            + stable.bad * s.ln()
+            + stable.good * (1.0 - s).ln()
+            + variance.ln() / 2.0
+    }
+
+    /// The means of the likelihood when the log odds ratio scatters around the null hypothesis and around
+    /// each alternative, up to a factor that all have in common.
+    ///
+    /// Summed over an even grid, which converges faster than any power of its spacing for functions as
+    /// smooth as these; the ratios of these means are right to 3 digits at worst, usually to 6.
+    fn means_around(
+        &self,
+        null: f64,
+        alternatives: &[f64; ALTERNATIVES],
+        deviation: f64,
+    ) -> (f64, [f64; ALTERNATIVES]) {
+        let lowest = alternatives.iter().copied().fold(null, f64::min);
+        let highest = alternatives.iter().copied().fold(null, f64::max);
+        let scale = deviation / STANDARD_DEVIATION;
+        let middle = f64::midpoint(lowest, highest);
+
+        // Outside this range the product of likelihood and noise is negligible. The noise's tail,
+        // e^(-2 ratio / scale), draws a wide likelihood towards the hypotheses.
+        let (peak, width) = (self.peak, self.width);
+        let reach = 8.0 * width + 2.0 * width * width / scale;
+        let (near, far) = (lowest - 7.0 * deviation, highest + 7.0 * deviation);
+        let (open_below, open_above) = self.open_ends();
+        let from = if open_below {
+            near
+        } else {
+            near.max(peak - reach)
+        };
+        let to = if open_above {
+            far
+        } else {
+            far.min(peak + reach)
+        };
+        let (from, to) = if from < to {
+            (from, to)
+        } else {
+            (peak - reach, peak + reach)
+        };
+        let narrow = (width.powi(-2) + deviation.powi(-2)).sqrt().recip();
+        let steps = ((to - from) / (SPACING * narrow))
+            .ceil()
+            .clamp(8.0, (POINTS - 1) as f64);
+        let step = (to - from) / steps;
+        let points = steps as usize + 1;
+
+        let mut ln = [0.0; POINTS];
+        let mut most = f64::NEG_INFINITY;
+        let (mut odds, growth) = (from.exp(), step.exp());
+        for (index, ln) in ln[..points].iter_mut().enumerate() {
+            *ln = self.ln_at(step.mul_add(index as f64, from), odds);
+            odds *= growth;
+            most = most.max(*ln);
+        }
+
+        let power = |exponent: f64| (exponent / scale).clamp(-300.0, 300.0).exp();
+        let base_shift = power(middle - null);
+        let shifts = alternatives.map(|alternative| power(middle - alternative));
+        let density = |y: f64| {
+            let rest = (1.0 + y).recip();
+            let logistic = y * rest * rest;
+            logistic * logistic
+        };
+        let (mut base, mut means) = (0.0, [0.0; ALTERNATIVES]);
+        let (mut place, growth) = (power(from - middle), power(step));
+        for ln in &ln[..points] {
+            let likelihood = (ln - most).exp();
+            base += likelihood * density(place * base_shift);
+            for (mean, shift) in means.iter_mut().zip(&shifts) {
+                *mean += likelihood * density(place * shift);
+            }
+            place *= growth;
+        }
+        (base, means)
+    }
+}
+
+/// How far the grid's points are apart, in terms of the width of what is summed.
+const SPACING: f64 = 1.25;
+
+/// How many points the grid has at most.
+const POINTS: usize = 64;
+
+/// Chances are kept this far from certainty, so that their logarithms stay finite.
+const LEAST: f64 = 1e-15;
+
+/// The standard deviation of the noise's law at scale 1: √(π²/3 − 2).
+const STANDARD_DEVIATION: f64 = 1.135_733_9;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const NULL: f64 = 0.024_692_61;
+    const ALTERNATIVES_OF_RATES: [f64; 5] = [0.25, 0.64, 1.1, 1.95, 3.7];
+
+    fn deviation(variation: f64) -> f64 {
+        Noise::of_shares(variation).deviation().unwrap()
+    }
+
+    /// The same by brute force: 40,000 points over all that could matter.
+    fn by_brute_force(likelihood: &Likelihood, deviation: f64, alternative: f64) -> f64 {
+        let scale = deviation / STANDARD_DEVIATION;
+        let points: Vec<(f64, f64)> = (0..40_000)
+            .map(|index| -40.0 + f64::from(index) * 0.002)
+            .map(|ratio| (ratio, likelihood.ln_at(ratio, ratio.exp())))
+            .collect();
+        let ln_mean = |center: f64| {
+            let ln = |(ratio, likelihood): &(f64, f64)| {
+                let y = (ratio - center).abs() / scale;
+                likelihood - 2.0 * y - 4.0 * (-y).exp().ln_1p()
+            };
+            let most = points.iter().map(ln).fold(f64::NEG_INFINITY, f64::max);
+            most + points
+                .iter()
+                .map(|point| (ln(point) - most).exp())
+                .sum::<f64>()
+                .ln()
+        };
+        ln_mean(alternative) - ln_mean(NULL)
+    }
+
+    #[test]
+    fn averages_over_the_noise_are_exact() {
+        for (canary, stable) in [
+            ((0, 30), (3, 570)),
+            ((1, 30), (2, 570)),
+            ((3, 30), (0, 570)),
+            ((0, 3_000), (280, 57_000)),
+            ((15, 3_000), (280, 57_000)),
+            ((31, 3_000), (280, 57_000)),
+            ((300, 3_000), (280, 57_000)),
+            ((3_000, 3_000), (280, 57_000)),
+            ((1_400, 3_000), (28_300, 57_000)),
+            ((1_700, 3_000), (28_300, 57_000)),
+            ((12, 30), (283, 570)),
+            ((30, 30), (283, 570)),
+            ((1, 1), (1, 2)),
+            ((5_000, 1_000_000), (5_000, 1_000_000)),
+        ] {
+            let interval = Interval::new(canary, stable).unwrap();
+            let likelihood = Likelihood::of(&interval);
+            for variation in [0.1, 0.35, 0.8] {
+                let noise = Noise::of_shares(variation);
+                let found = interval.evidence(noise, NULL, &ALTERNATIVES_OF_RATES);
+                for (found, alternative) in found.iter().zip(ALTERNATIVES_OF_RATES) {
+                    let exact = by_brute_force(&likelihood, deviation(variation), alternative);
+                    let exact = exact.min(MOST.ln());
+                    assert!(
+                        (found - exact).abs() <= 5e-3 * exact.abs().max(1.0),
+                        "{canary:?} {stable:?} {variation} {alternative}: {found} {exact}"
+                    );
+                }
+            }
+        }
+    }
+
+    fn ln_factorial(n: u64) -> f64 {
+        statrs::function::factorial::ln_factorial(n)
+    }
+
+    /// The noncentral hypergeometric law of the canary's bad requests, given how many there are in all.
+    fn conditional(canary: u64, stable: u64, bad: u64, odds: f64) -> Vec<(u64, f64)> {
+        let ways = |n: u64, k: u64| ln_factorial(n) - ln_factorial(k) - ln_factorial(n - k);
+        let ln = |x: u64| ways(canary, x) + ways(stable, bad - x) + x as f64 * odds.ln();
+        let all: Vec<u64> = (bad.saturating_sub(stable)..=canary.min(bad)).collect();
+        let most = all.iter().map(|x| ln(*x)).fold(f64::NEG_INFINITY, f64::max);
+        let total: f64 = all.iter().map(|x| (ln(*x) - most).exp()).sum();
+        all.iter()
+            .map(|x| (*x, (ln(*x) - most).exp() / total))
+            .collect()
+    }
+
+    /// The promise itself: whatever the traffic, its split and the base rate, the mean of each factor is
+    /// at most 1 at the null hypothesis, given how many requests were bad in all.
+    #[test]
+    fn on_average_a_healthy_canary_gains_nothing() {
+        let (mut most_rare, mut most_common, mut checked) = (0.0_f64, 0.0_f64, 0);
+        for (canary, stable) in [
+            (1, 1),
+            (1, 19),
+            (5, 95),
+            (50, 50),
+            (30, 570),
+            (60, 540),
+            (150, 450),
+            (300, 300),
+            (20, 1_980),
+            (200, 20),
+            (1_000, 3_000),
+        ] {
+            for bad in [1, 2, 3, 7, 20, 50, 120, 290, 700, 1_500] {
+                if bad >= canary + stable {
+                    continue;
+                }
+                for null in [1.0_f64, 1.025, 1.1, 2.0] {
+                    let alternatives =
+                        [1.2, 1.9, 3.0, 7.0, 0.5].map(|odds: f64| odds.ln() + null.ln());
+                    let mut means = [0.0; ALTERNATIVES];
+                    let mut form = Form::Rare;
+                    for (x, probability) in conditional(canary, stable, bad, null) {
+                        let interval = Interval::new((x, canary), (bad - x, stable)).unwrap();
+                        form = Likelihood::of(&interval).form;
+                        let found = interval.evidence(Noise::NONE, null.ln(), &alternatives);
+                        for (mean, ln) in means.iter_mut().zip(found) {
+                            *mean += probability * ln.exp();
+                        }
+                    }
+                    let most = match form {
+                        Form::Rare => &mut most_rare,
+                        Form::Common => &mut most_common,
+                    };
+                    // The last alternative is a better canary: there the rare form is no promise.
+                    let worse = if form == Form::Rare {
+                        &means[..4]
+                    } else {
+                        &means[..]
+                    };
+                    *most = worse.iter().copied().fold(*most, f64::max);
+                    checked += 1;
+                }
+            }
+        }
+        println!("{checked} cases: at most {most_rare} where rare, {most_common} where common");
+        assert!(most_rare <= 1.0 + 1e-9, "{most_rare}");
+        // The approximation of the common form.
+        assert!(most_common <= 1.0 + 1e-3, "{most_common}");
+    }
+
+    #[test]
+    fn one_bad_request_more_of_a_side_speaks_against_it() {
+        for noise in [Noise::NONE, Noise::of_shares(0.1), Noise::of_shares(0.8)] {
+            // As long as the form stays the same; where it changes there is a small step.
+            for (canary, stable) in [(60, 1_940), (600, 1_000), (3_000, 57_000)] {
+                let mut before = [f64::NEG_INFINITY; ALTERNATIVES];
+                for bad in 0..=60 {
+                    let interval = Interval::new((bad, canary), (20, stable)).unwrap();
+                    let now = interval.evidence(noise, NULL, &ALTERNATIVES_OF_RATES);
+                    for (now, before) in now.iter().zip(before) {
+                        assert!(
+                            *now >= before - 1e-3 * before.abs().min(99.0),
+                            "{bad} {canary} {noise:?}: {before} {now}"
+                        );
+                    }
+                    before = now;
+                }
+                let mut before = [f64::INFINITY; ALTERNATIVES];
+                for bad in 0..=60 {
+                    let interval = Interval::new((3, canary), (bad, stable)).unwrap();
+                    let now = interval.evidence(noise, NULL, &ALTERNATIVES_OF_RATES);
+                    for (now, before) in now.iter().zip(before) {
+                        assert!(
+                            *now <= before + 1e-3 * before.abs().min(99.0),
+                            "{bad} {stable} {noise:?}: {before} {now}"
+                        );
+                    }
+                    before = now;
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn without_noise_an_interval_may_be_split() {
+        let whole = Interval::new((6, 1_000), (30, 9_000)).unwrap();
+        let parts = [((1, 400), (20, 3_600)), ((5, 600), (10, 5_400))];
+        let whole = whole.evidence(Noise::NONE, NULL, &ALTERNATIVES_OF_RATES);
+        let parts = parts.map(|(canary, stable)| {
+            let part = Interval::new(canary, stable).unwrap();
+            part.evidence(Noise::NONE, NULL, &ALTERNATIVES_OF_RATES)
+        });
+        for (index, whole) in whole.iter().enumerate() {
+            let sum = parts[0][index] + parts[1][index];
+            assert!((whole - sum).abs() < 1e-9, "{whole} {sum}");
+        }
+    }
+
+    #[test]
+    fn noise_that_vanishes_is_no_noise() {
+        for (canary, stable) in [((6, 1_000), (30, 9_000)), ((20, 40), (170, 360))] {
+            let interval = Interval::new(canary, stable).unwrap();
+            let exact = interval.evidence(Noise::NONE, NULL, &ALTERNATIVES_OF_RATES);
+            let nearly = interval.evidence(Noise::of_shares(0.05), NULL, &ALTERNATIVES_OF_RATES);
+            for (exact, nearly) in exact.iter().zip(nearly) {
+                assert!(
+                    (exact - nearly).abs() < 0.05 * exact.abs().max(1.0),
+                    "{exact} {nearly}"
+                );
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_too_extreme() {
+        let extremes = [0, 1, 2, 50, 1 << 30, 1 << 53, u64::MAX];
+        let mut checked = 0;
+        for canary in extremes {
+            for stable in extremes {
+                for canary_bad in extremes {
+                    for stable_bad in extremes {
+                        let sides = ((canary_bad, canary), (stable_bad, stable));
+                        let Some(interval) = Interval::new(sides.0, sides.1) else {
+                            assert!(canary == 0 || stable == 0);
+                            continue;
+                        };
+                        for noise in [Noise::NONE, Noise::of_shares(0.1), Noise::of_shares(2.0)] {
+                            for ln in interval.evidence(noise, NULL, &ALTERNATIVES_OF_RATES) {
+                                assert!(
+                                    !ln.is_nan() && ln <= MOST.ln(),
+                                    "{sides:?} {noise:?}: {ln}"
+                                );
+                                checked += 1;
+                            }
+                        }
+                    }
+                }
+            }
+        }
+        assert!(checked > 1_000);
+        assert_eq!(Interval::new((0, 0), (3, 100)), None);
+        let none = Interval::new((0, 100), (0, 900)).unwrap();
+        assert_eq!(
+            none.evidence(Noise::of_shares(0.3), NULL, &ALTERNATIVES_OF_RATES),
+            [0.0; 5]
+        );
+    }
+}

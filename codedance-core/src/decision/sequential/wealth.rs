@@ -1,0 +1,109 @@
+//! A bet against the canary's health that is fair as long as it is healthy.
+
+use serde::{Deserialize, Serialize};
+
+use super::odds::ALTERNATIVES;
+
+/// What is staked before the first interval; the rest waits for regressions that begin later.
+const AT_ONCE: f64 = 0.85;
+
+/// What part of the rest is staked at every look.
+const EACH_LOOK: f64 = 0.015;
+
+/// What part of the rest is staked when a stage begins: new traffic is when new faults show.
+const NEW_STAGE: f64 = 0.25;
+
+/// So little is kept alive that it can grow again when a regression begins after a long time.
+const LEAST: f64 = 1e-30;
+
+/// So much is proof enough of anything.
+const MOST: f64 = 1e30;
+
+/// The wealth of one process: 1 at the beginning, and on average never more while the null hypothesis
+/// holds.
+///
+/// Part of it is staked on each alternative and multiplied by that alternative's likelihood ratio at
+/// each interval. What is not staked yet is cash. Stakes are decided before an interval is seen, so the
+/// wealth stays a supermartingale whatever the schedule. One number for each alternative is enough
+/// for all the times at which it was staked, since all of them are multiplied by the same ratios from
+/// then on.
+///
+/// Kept in single precision: 7 digits of a wealth are more than a verdict needs, and less than half as long
+/// in a snapshot.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(from = "Packed", into = "Packed")]
+pub(super) struct Wealth {
+    staked: [f32; ALTERNATIVES],
+    cash: f32,
+}
+
+type Packed = ([f32; ALTERNATIVES], f32);
+
+impl From<Packed> for Wealth {
+    /// A snapshot may have been written by anybody: what cannot be is brought back into range.
+    fn from((staked, cash): Packed) -> Self {
+        Self {
+            staked: staked.map(|stake| kept(f64::from(stake))),
+            cash: if cash.is_finite() {
+                cash.clamp(0.0, 1.0)
+            } else {
+                0.0
+            },
+        }
+    }
+}
+
+impl From<Wealth> for Packed {
+    fn from(wealth: Wealth) -> Self {
+        (wealth.staked, wealth.cash)
+    }
+}
+
+impl Default for Wealth {
+    fn default() -> Self {
+        Self {
+            staked: [AT_ONCE as f32; ALTERNATIVES],
+            cash: (1.0 - AT_ONCE) as f32,
+        }
+    }
+}
+
+impl Wealth {
+    /// Everything staked at once, for hypotheses that cannot begin late.
+    pub(super) const ALL_AT_ONCE: Self = Self {
+        staked: [1.0; ALTERNATIVES],
+        cash: 0.0,
+    };
+
+    /// Stakes part of what is left. Called before an interval is looked at.
+    pub(super) fn stake(&mut self, new_stage: bool) {
+        let part = if new_stage { NEW_STAGE } else { EACH_LOOK };
+        let more = f64::from(self.cash) * part;
+        for stake in &mut self.staked {
+            *stake = kept(f64::from(*stake) + more);
+        }
+        self.cash = (f64::from(self.cash) - more) as f32;
+    }
+
+    /// Pays each stake by the log-likelihood ratio of its alternative.
+    pub(super) fn pay(&mut self, evidence: &[f64; ALTERNATIVES]) {
+        for (stake, evidence) in self.staked.iter_mut().zip(evidence) {
+            *stake = kept(f64::from(*stake) * evidence.exp());
+        }
+    }
+
+    /// What it comes to, the alternatives weighing as their prior says. The priors' sum is 1.
+    pub(super) fn total(&self, prior: &[f64]) -> f64 {
+        let staked = self.staked.iter().zip(prior);
+        let staked: f64 = staked.map(|(stake, prior)| f64::from(*stake) * prior).sum();
+        staked + f64::from(self.cash)
+    }
+}
+
+fn kept(stake: f64) -> f32 {
+    // NaN, which only a forged snapshot can hold, is worth the least.
+    if stake.is_nan() {
+        return LEAST as f32;
+    }
+    stake.clamp(LEAST, MOST) as f32
+}

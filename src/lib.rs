@@ -1,5 +1,7 @@
 #![doc = include_str!("../README.md")]
 
+#[cfg(feature = "backtest")]
+pub use codedance_backtest as backtest;
 pub use codedance_core::*;
 #[cfg(feature = "process")]
 pub use codedance_process as process;

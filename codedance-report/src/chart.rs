@@ -2,21 +2,17 @@
 
 use std::fmt::{self, Display};
 
-use codedance_core::decision::{Unit, Verdict};
-use codedance_core::rollout::Happening;
+use codedance_core::decision::Unit;
 
 use crate::frame::{BOTTOM, Figure, Frame, Key, LEFT, PLOT, Role, TOP};
-use crate::glyph::{glyph, verdict_class};
 use crate::markup::{At, Markup};
-use crate::number::{Amount, Count, Many};
+use crate::number::{Amount, Count};
 use crate::path::{line, steps};
 use crate::scale::ValueScale;
-use crate::story::{Look, Point, ReplicaPoint, Series, StageStory, Value};
+use crate::story::{Point, ReplicaPoint, Series, Value};
 
 /// Above so many points each is no longer drawn as one: they would hide the line.
 const MOST_DOTS: usize = 120;
-/// Closer than this, a marker like the one before it would only cover it.
-const MARKER_ROOM: f64 = 7.0;
 
 impl Frame<'_> {
     /// Every chart that the story has something for.
@@ -215,6 +211,7 @@ impl Frame<'_> {
             if values().next().is_none() {
                 self.nothing(out, "nothing was read");
             }
+            self.verdicts(out, TOP / 2.0);
             self.turn(out, TOP, PLOT);
         });
     }
@@ -306,116 +303,6 @@ impl Frame<'_> {
             self.turn(out, TOP, PLOT * 0.75);
         });
     }
-
-    /// The looks as markers on the time axis, and below them what people and the world did.
-    fn decisions(&self, out: &mut Markup) {
-        const LANE: f64 = 22.0;
-        let story = self.story;
-        let told: Vec<_> = story
-            .events
-            .iter()
-            .filter(|event| stirs(&event.data))
-            .collect();
-        let mut keys: Vec<Key> = [Verdict::Advance, Verdict::Hold, Verdict::Rollback]
-            .into_iter()
-            .filter(|verdict| story.looks().any(|(_, look)| look.verdict == *verdict))
-            .map(|verdict| Key {
-                class: verdict_class(verdict),
-                text: verdict.to_string(),
-            })
-            .collect();
-        if !told.is_empty() {
-            keys.push(Key {
-                class: "word",
-                text: "command, alert, gate or failure".to_owned(),
-            });
-        }
-        let lanes = if told.is_empty() { 1.0 } else { 2.0 };
-        let plot = lanes * LANE + 6.0;
-        let looks = story.looks().count() as u64;
-        let described = format!("{}; each is listed below.", Many(looks, "decision"));
-        let figure = Figure {
-            id: "decisions",
-            title: "Decisions",
-            described: &described,
-            keys,
-            height: 8.0 + plot + BOTTOM,
-        };
-        self.figure(out, figure, |out| {
-            self.bands(out, 8.0, plot, false);
-            self.time_axis(out, 8.0 + plot);
-            let mut drawn: Option<(Verdict, f64)> = None;
-            for (stage, look) in story.looks() {
-                let x = self.time.x(look.at);
-                let covered = drawn.is_some_and(|(verdict, before)| {
-                    verdict == look.verdict && x - before < MARKER_ROOM
-                });
-                if covered && look.verdict != Verdict::Rollback {
-                    continue;
-                }
-                drawn = Some((look.verdict, x));
-                out.tag("g")
-                    .with("class", verdict_class(look.verdict))
-                    .with(
-                        "transform",
-                        format!("translate({} {})", At(x), At(8.0 + LANE / 2.0 + 3.0)),
-                    )
-                    .holding(|out| {
-                        out.tag("title").text(Decision {
-                            frame: self,
-                            stage,
-                            look,
-                        });
-                        glyph(out, look.verdict);
-                    });
-            }
-            for event in told {
-                let (x, y) = (self.time.x(event.at), 8.0 + LANE * 1.5 + 3.0);
-                out.tag("path")
-                    .with("class", "word")
-                    .with("d", format!("M{} {}l5 5l-5 5l-5 -5Z", At(x), At(y - 5.0)))
-                    .holding(|out| {
-                        out.tag("title").text(format_args!(
-                            "{} · {}",
-                            self.clock(event.at),
-                            event.text
-                        ));
-                    });
-            }
-            if looks == 0 {
-                self.nothing(out, "nothing was judged");
-            }
-            self.turn(out, 8.0, plot);
-        });
-    }
-}
-
-/// A decision in one line.
-struct Decision<'a> {
-    frame: &'a Frame<'a>,
-    stage: &'a StageStory,
-    look: &'a Look,
-}
-
-impl Display for Decision<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let (stage, look) = (self.stage, self.look);
-        write!(
-            f,
-            "{} · stage {} ({}): {}, score {}",
-            self.frame.clock(look.at),
-            stage.index + 1,
-            look.weight,
-            look.verdict,
-            look.score
-        )?;
-        let mut separator = " — ";
-        for reason in &look.reasons {
-            write!(f, "{separator}{}", reason.text)?;
-            separator = "; ";
-        }
-        Ok(())
-    }
 }
 
 /// A value with what it is a value of.
@@ -434,18 +321,4 @@ impl Display for Reading {
             None => Ok(()),
         }
     }
-}
-
-/// Whether a person wants to see it on the time axis: what came from outside, and what went wrong.
-fn stirs(happening: &Happening) -> bool {
-    matches!(
-        happening,
-        Happening::Drifted { .. }
-            | Happening::GateOpened { .. }
-            | Happening::Commanded(_)
-            | Happening::Alerted(_)
-            | Happening::EffectFailed { .. }
-            | Happening::Amended { .. }
-            | Happening::Superseded { .. }
-    )
 }

@@ -23,6 +23,7 @@
 //! same page, byte for byte.
 
 mod chart;
+mod decisions;
 mod frame;
 mod glyph;
 mod markup;

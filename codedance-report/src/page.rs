@@ -19,6 +19,8 @@ const STYLE: &str = include_str!("style.css");
 pub struct Options {
     /// The page's title; `None`: the workload and its revisions.
     pub title: Option<String>,
+    /// What the reader should know about all of it, above the charts. `None`: nothing.
+    pub note: Option<String>,
     /// Whether the list of all events is part of it, folded. Default true.
     pub events: bool,
     /// Above so many decisions, those in a row that are alike share a line of the table. Default 200.
@@ -29,6 +31,7 @@ impl Default for Options {
     fn default() -> Self {
         Self {
             title: None,
+            note: None,
             events: true,
             most_decisions: 200,
         }
@@ -46,6 +49,13 @@ impl Options {
     #[must_use]
     pub fn with_title(mut self, title: impl Into<String>) -> Self {
         self.title = Some(title.into());
+        self
+    }
+
+    /// The same with something that the reader should know.
+    #[must_use]
+    pub fn with_note(mut self, note: impl Into<String>) -> Self {
+        self.note = Some(note.into());
         self
     }
 
@@ -216,6 +226,10 @@ fn article(out: &mut Markup, story: &Story, index: usize, options: &Options) {
             }
             out.line();
             facts(out, story);
+            if let Some(note) = &options.note {
+                out.tag("p").with("class", "note").text(note);
+                out.line();
+            }
             Frame::new(story, prefix).charts(out);
             out.tag("p").with("class", "note").text(format_args!(
                 "Times are counted from {}.",

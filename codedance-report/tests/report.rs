@@ -289,6 +289,37 @@ fn what_comes_from_outside_is_never_markup() {
 }
 
 #[test]
+fn every_chart_of_a_metric_shows_what_was_decided() {
+    let story = told(&rolled_back());
+    let page = html(&story, &Options::new());
+    let figures = page.split("<figure>").skip(1);
+    let metrics = figures.filter(|figure| figure.contains("id=\"story-0-metric-"));
+    let mut drawn = 0;
+    for figure in metrics {
+        let (figure, _) = figure.split_once("</figure>").unwrap();
+        for verdict in ["advance", "hold", "roll back"] {
+            assert!(
+                figure.contains(&format!(": {verdict}, score")),
+                "{verdict} in {figure}"
+            );
+        }
+        drawn += 1;
+    }
+    assert_eq!(drawn, story.metrics.len());
+}
+
+#[test]
+fn a_note_stands_above_the_charts() {
+    let story = told(&completed());
+    let page = html(&story, &Options::new().with_note("Recorded on a Monday."));
+    check(&page);
+    let (before, after) = page
+        .split_once("<p class=\"note\">Recorded on a Monday.</p>")
+        .unwrap();
+    assert!(before.contains("<dl") && after.contains("<figure>"));
+}
+
+#[test]
 fn a_page_without_stories_is_a_page() {
     let page = Page::new("None").html();
     check(&page);

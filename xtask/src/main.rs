@@ -3,6 +3,7 @@
 //! Nothing here is published. A task needs only the Rust toolchain, and every failure ends with one
 //! sentence that says what failed and the command that repeats it.
 
+mod backtest;
 mod bench;
 mod guard;
 mod install;

@@ -61,6 +61,10 @@ const KNOWN: &[Known] = &[
         how: How::Step(Step::Quickstart),
     },
     Known {
+        pattern: "cargo run --release --example backtest …",
+        how: How::Step(Step::Backtest),
+    },
+    Known {
         pattern: "cargo run …",
         how: How::Run,
     },

@@ -150,12 +150,21 @@ impl Cmd {
     ///
     /// A [`Failed`] that begins with `what`, unless the exit code is 0.
     pub(crate) fn output(&self, what: &str) -> Result<String> {
+        self.output_with(what, 0)
+    }
+
+    /// Runs the command and returns what it printed on its standard output.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failed`] that begins with `what`, unless the exit code is `code`.
+    pub(crate) fn output_with(&self, what: &str, code: i32) -> Result<String> {
         let output = self
             .command()?
             .stderr(Stdio::inherit())
             .output()
             .with_context(|| format!("failed to start `{self}`"))?;
-        self.expect(what, output.status, 0)?;
+        self.expect(what, output.status, code)?;
         String::from_utf8(output.stdout).with_context(|| format!("`{self}` did not print UTF-8"))
     }
 

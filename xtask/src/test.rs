@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    guard, metadata, quickstart, readme, services,
+    backtest, guard, metadata, quickstart, readme, services,
     sh::{self, Cmd, Failed},
 };
 
@@ -39,6 +39,8 @@ pub(crate) enum Step {
     Tests,
     /// Code blocks and commands in the Markdown files are tried
     Readme,
+    /// A policy replayed against the example's recordings decides as it should
+    Backtest,
     /// The quickstart succeeds in under a minute, and when it is killed at any moment
     Quickstart,
 }
@@ -73,6 +75,7 @@ impl Step {
             Self::Guard => guard::check(),
             Self::Tests => tests(),
             Self::Readme => readme::check(&sh::root()),
+            Self::Backtest => backtest::run(),
             Self::Quickstart => quickstart::run(),
         }
     }

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::appoint::{Bench, JudgeConfig};
 use super::metric::{Metric, Watch};
 use super::policy::{Policy, Reaction};
+use super::what_if::Traffic;
 use crate::time;
 
 /// A policy to be, freely made and changed, then checked by [`PolicyBuilder::build`].
@@ -29,6 +30,8 @@ pub struct PolicyBuilder {
     #[serde(with = "time::duration")]
     pub(super) grace: Duration,
     pub(super) rollback_while_paused: bool,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) traffic: Option<Traffic>,
 }
 
 impl Default for PolicyBuilder {
@@ -44,6 +47,7 @@ impl Default for PolicyBuilder {
             restart_limit: 3,
             grace: Duration::from_secs(30),
             rollback_while_paused: true,
+            traffic: None,
         }
     }
 }
@@ -109,6 +113,12 @@ impl PolicyBuilder {
         self
     }
 
+    /// Sets the [traffic](Policy::traffic) to expect.
+    pub fn with_traffic(mut self, traffic: Traffic) -> Self {
+        self.traffic = Some(traffic);
+        self
+    }
+
     /// Checks everything.
     ///
     /// # Errors
@@ -138,6 +148,9 @@ impl PolicyBuilder {
                 "on_inconclusive",
                 "`ignore` would promote what nobody could judge; write `hold` or `rollback`",
             ));
+        }
+        if let Some(traffic) = &self.traffic {
+            traffic.check().map_err(|error| error.under("traffic"))?;
         }
         let watches = watches(&self.metrics)?;
         let bench = Bench::appoint(&self, watches)?;

@@ -62,6 +62,7 @@ mod sample;
 mod score;
 mod sequential;
 mod thresholds;
+mod what_if;
 
 pub use appoint::{JudgeConfig, RuleAction, RuleConfig};
 pub use breach::Breach;
@@ -80,3 +81,4 @@ pub use rules::Rules;
 pub use score::{Score, ScoreRange};
 pub use sequential::SequentialConfig;
 pub use thresholds::{Thresholds, ThresholdsConfig};
+pub use what_if::{Regression, StageSight, Traffic, WhatIf};

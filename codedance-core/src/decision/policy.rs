@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use super::appoint::{Bench, JudgeConfig};
 use super::builder::{PolicyBuilder, PolicyError, watches};
 use super::metric::{Metric, Watch};
-use super::{Judge, Reason};
+use super::{Judge, Reason, Traffic};
 use crate::metrics::MetricQuery;
 use crate::workload::GroupStatus;
 
@@ -107,6 +107,13 @@ impl Policy {
     #[must_use]
     pub const fn grace(&self) -> Duration {
         self.settings.grace
+    }
+
+    /// The traffic to expect, if the policy says so: a hint by which [`Policy::blindness`] tells what a
+    /// plan cannot see. Nothing is judged by it.
+    #[must_use]
+    pub const fn traffic(&self) -> Option<Traffic> {
+        self.settings.traffic
     }
 
     /// Whether a bad canary is rolled back even while an operator has paused the rollout. Default true.

@@ -79,6 +79,9 @@ impl Driver {
 
     /// Starts a rollout. When this returns, its beginning is in the journal and a task drives it.
     ///
+    /// If the policy says what traffic to expect, and the plan could not see twice the errors in it, that
+    /// is logged as a warning; see [`Policy::blindness`].
+    ///
     /// If the future is dropped, the rollout was begun or not; [`resume`](Self::resume) finds out.
     ///
     /// # Errors
@@ -94,6 +97,9 @@ impl Driver {
         ports: Ports,
     ) -> Result<RolloutHandle, StartError> {
         let workload = plan.workload().clone();
+        if let Some(foreseen) = policy.blindness(&plan) {
+            tracing::warn!(%workload, %foreseen, "the plan cannot see twice the errors");
+        }
         self.launch(workload, ports, Some((plan, policy))).await
     }
 

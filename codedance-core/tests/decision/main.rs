@@ -1,5 +1,6 @@
 //! The decision layer, from outside.
 
+mod comparison;
 mod judges;
 mod policy;
 mod properties;
@@ -7,3 +8,4 @@ mod properties;
 mod rules;
 mod support;
 mod thresholds;
+mod what_if;

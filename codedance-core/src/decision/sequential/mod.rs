@@ -53,6 +53,7 @@ mod contest;
 mod levels;
 mod noise;
 mod odds;
+mod power;
 mod sign;
 mod trial;
 mod wealth;
@@ -64,6 +65,7 @@ use super::metric::Watch;
 use crate::metrics::{Reading, Signal};
 
 pub use config::SequentialConfig;
+pub(super) use power::Growth;
 use trial::Trial;
 
 /// From which evidence on a canary is worth waiting for: 1 in 10 healthy ones ever look so.

@@ -29,6 +29,11 @@ impl Noise {
     #[cfg(test)]
     pub(super) const NONE: Self = Self(None);
 
+    /// What is reckoned with at least.
+    pub(super) fn least() -> Self {
+        Self::of_shares(LEAST)
+    }
+
     /// Both sides' shares have this coefficient of variation, independently of each other.
     ///
     /// For shares that follow a gamma distribution of shape 1 ∕ cv², the difference of their logarithms

@@ -175,7 +175,7 @@ fn both<T>(reading: &Reading, read: impl Fn(&Sample) -> Option<T>) -> Option<(T,
 }
 
 /// The hypotheses about a rate.
-fn rates(config: &SequentialConfig) -> Hypotheses {
+pub(super) fn rates(config: &SequentialConfig) -> Hypotheses {
     let null = config.tolerance.ln();
     Hypotheses {
         null,

@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::odds::ALTERNATIVES;
 
 /// What is staked before the first interval; the rest waits for regressions that begin later.
-const AT_ONCE: f64 = 0.85;
+pub(super) const AT_ONCE: f64 = 0.85;
 
 /// What part of the rest is staked at every look.
 const EACH_LOOK: f64 = 0.015;

@@ -91,7 +91,7 @@ proptest! {
         let (a, b, c, d, e) = samples;
         let look = alike(&[a, b, c, d, e]);
         let mut watcher = Watcher::new(policy());
-        let verdicts: Vec<_> = (0..60).map(|_| watcher.look(&look).verdict).collect();
+        let verdicts: Vec<_> = (0..30).map(|_| watcher.look(&look).verdict).collect();
         let both = verdicts.contains(&Verdict::Advance) && verdicts.contains(&Verdict::Rollback);
         prop_assert!(!both, "{verdicts:?}");
     }
@@ -101,7 +101,7 @@ proptest! {
     #[test]
     fn constant_evidence_is_never_forgiven(look in fitting_look()) {
         let mut watcher = Watcher::new(policy());
-        let verdicts: Vec<_> = (0..60).map(|_| watcher.look(&look).verdict).collect();
+        let verdicts: Vec<_> = (0..30).map(|_| watcher.look(&look).verdict).collect();
         let first = verdicts.iter().position(|v| *v == Verdict::Rollback);
         let later = &verdicts[first.unwrap_or(verdicts.len())..];
         prop_assert!(!later.contains(&Verdict::Advance), "{verdicts:?}");

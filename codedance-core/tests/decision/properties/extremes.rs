@@ -9,7 +9,7 @@ use codedance_core::workload::GroupStatus;
 use codedance_core::{Percent, Timestamp};
 use proptest::prelude::*;
 
-use super::comparison::{lenient, sample};
+use super::conviction::{lenient, sample};
 use super::{NAMES, alike, any_sample, classic, policy};
 use crate::support::{Watcher, errors, p99, rate};
 

@@ -13,14 +13,14 @@
 //! | what is missing could be anything | `score::missing_is_an_interval` |
 //! | no number in any output is none | `extremes::any_evidence_is_judged`, `extremes::no_counts_are_too_extreme` |
 //! | nothing at all never rolls back | `decision::absence_never_rolls_back` |
-//! | once convicted, always convicted | `comparison::once_convicted_always_convicted` |
+//! | once convicted, always convicted | `conviction::once_convicted_always_convicted` |
 //! | what stays the same never goes from one verdict to its opposite and back | `decision::constant_evidence_never_flips`, `decision::constant_evidence_is_never_forgiven` |
 //! | no advancing before so many good looks | `decision::no_haste` |
-//! | one bad request more of a side speaks against it | `comparison::one_bad_request_more_speaks_against_its_side`; `sequential::odds` has the likelihood's |
+//! | one bad request more of a side speaks against it | `conviction::one_bad_request_more_speaks_against_its_side`; `sequential::odds` has the likelihood's |
 //! | without noise an interval may be split | unit test of `sequential::odds` |
 //! | looks without a bad request change nothing | `evidence::quiet_looks_change_nothing` |
 //! | noise that vanishes is no noise | unit test of `sequential::odds` |
-//! | one look raises the evidence by 20 at most | `comparison::no_single_look_convicts` |
+//! | one look raises the evidence by 20 at most | `conviction::no_single_look_convicts` |
 //! | a metric that says nothing draws the evidence towards 1 | `evidence::a_metric_that_says_nothing_draws_the_evidence_to_one` |
 //! | on average a healthy canary gains nothing | unit test of `sequential::odds` |
 //! | so many healthy canaries are sent back, and no more | `promise::healthy_canaries_are_left_alone`, `promise::bad_canaries_are_convicted` |
@@ -28,7 +28,7 @@
 //! | hearing everything twice changes nothing | `decision::repeats_change_nothing`, `evidence::what_cannot_be_counted_tells_nothing` |
 //! | one critical failure caps the score | `score::a_critical_failure_caps_the_score` |
 
-mod comparison;
+mod conviction;
 mod decision;
 mod evidence;
 mod extremes;
@@ -115,7 +115,7 @@ fn fitting_reading(index: usize) -> impl Strategy<Value = Reading> {
     let past = prop_oneof![
         3 => Just(Vec::new()),
         1 => prop::collection::vec(fitting(index, 2_000), 1..4)
-            .prop_map(|some| some.into_iter().cycle().take(60).collect()),
+            .prop_map(|some| some.into_iter().cycle().take(30).collect()),
     ];
     let sides = (fitting(index, 100), fitting(index, 2_000), past);
     sides.prop_map(move |(canary, stable, past)| {

@@ -6,7 +6,7 @@ use rand::SeedableRng;
 use rand::rngs::Xoshiro256PlusPlus;
 use rand_distr::{Binomial, Distribution, Gamma};
 
-use super::comparison::{one_rate, sample};
+use super::conviction::{one_rate, sample};
 use crate::support::{Watcher, p99};
 
 /// Four stages of so many looks each.
@@ -133,7 +133,7 @@ fn allowed(rollouts: usize) -> usize {
 
 #[test]
 fn healthy_canaries_are_left_alone() {
-    const ROLLOUTS: usize = 400;
+    const ROLLOUTS: usize = 1_000;
     let mut all = 0;
     for (seed, environment) in (4_242..).zip(ENVIRONMENTS) {
         let found = sent_back(one_rate(), ROLLOUTS, seed, |random| {

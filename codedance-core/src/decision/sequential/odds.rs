@@ -27,18 +27,21 @@ impl Side {
     }
 }
 
-/// More requests than this tell nothing more: the noise between intervals is far larger than what
-/// counting leaves open. Beyond it the counts are scaled down, since sums of larger ones lose digits.
+/// More requests of a side than this tell nothing more: the noise between intervals is far larger than
+/// what counting leaves open. Beyond it a side's counts are scaled down, since sums of larger ones lose
+/// digits. The other side's are left alone: a canary's few requests are all that it has.
 const PLENTY: f64 = 1e7;
 
 impl Interval {
     /// `bad` of `total` on either side, the canary's first. `None` if a side had no requests, since
     /// then there is nothing to compare.
     pub(super) fn new(canary: (u64, u64), stable: (u64, u64)) -> Option<Self> {
-        let scale = (PLENTY / canary.1.max(stable.1) as f64).min(1.0);
-        let side = |(bad, total): (u64, u64)| Side {
-            bad: bad.min(total) as f64 * scale,
-            good: total.saturating_sub(bad) as f64 * scale,
+        let side = |(bad, total): (u64, u64)| {
+            let scale = (PLENTY / total as f64).min(1.0);
+            Side {
+                bad: bad.min(total) as f64 * scale,
+                good: total.saturating_sub(bad) as f64 * scale,
+            }
         };
         (canary.1 > 0 && stable.1 > 0).then(|| Self {
             canary: side(canary),
@@ -454,6 +457,48 @@ mod tests {
                 );
             }
         }
+    }
+
+    /// From a rare form to a common one the likelihood takes a small step. It takes nothing from a canary's
+    /// guilt, unless the stable side has next to no traffic: then 2 % of it.
+    #[test]
+    fn where_the_form_changes_one_bad_request_more_still_speaks_against_the_canary() {
+        let form = |interval: Interval| Likelihood::of(&interval).form;
+        let mut checked = 0;
+        for canary in [20_u64, 50, 100, 300, 1_000, 3_000] {
+            for stable in [1_u64, 10, 50, 300, 1_000, 10_000, 57_000] {
+                let all = canary + stable;
+                let is_common = |bad: u64| {
+                    let share = bad as f64 / all as f64;
+                    share >= COMMON && share * (all - bad) as f64 >= ENOUGH
+                };
+                let Some(bad) = (1..all).find(|bad| is_common(*bad)) else {
+                    continue;
+                };
+                let fewest = bad.saturating_sub(stable).max(1);
+                for ours in fewest..=canary.min(bad) {
+                    let theirs = (bad - ours, stable);
+                    let fewer = Interval::new((ours - 1, canary), theirs).unwrap();
+                    let more = Interval::new((ours, canary), theirs).unwrap();
+                    assert_eq!((form(fewer), form(more)), (Form::Rare, Form::Common));
+                    for variation in [0.1, 0.3, 1.0] {
+                        let noise = Noise::of_shares(variation);
+                        let of = |interval: Interval| {
+                            interval.evidence(noise, NULL, &ALTERNATIVES_OF_RATES)
+                        };
+                        for (fewer, more) in of(fewer).into_iter().zip(of(more)) {
+                            let step = if stable < 50 { 0.02 } else { 1e-9 };
+                            assert!(
+                                fewer <= 0.0 || more >= fewer - step,
+                                "{ours} of {canary}, {theirs:?}, {variation}: {fewer} {more}"
+                            );
+                            checked += 1;
+                        }
+                    }
+                }
+            }
+        }
+        assert!(checked > 10_000, "{checked}");
     }
 
     #[test]

@@ -1,6 +1,7 @@
 //! `cargo xtask bench`: what things cost, beside what they may cost.
 
 mod core;
+mod decision;
 mod driver;
 mod figure;
 mod proxy;
@@ -9,22 +10,25 @@ mod store;
 use std::{fs, path::PathBuf};
 
 use anyhow::{Context, Result, ensure};
-use clap::ValueEnum;
+use clap::Subcommand;
 
 /// The arguments of `cargo xtask bench`.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Args {
     /// The benchmark to run; all of them if none is named
+    #[command(subcommand)]
     name: Option<Name>,
     /// Also writes the figures to this file, as a list in JSON
-    #[arg(long, value_name = "FILE")]
+    #[arg(long, global = true, value_name = "FILE")]
     json: Option<PathBuf>,
 }
 
-#[derive(Clone, Copy, Debug, ValueEnum)]
+#[derive(Debug, Subcommand)]
 enum Name {
     /// A step of the machine, an assessment, a snapshot: how long they take
     Core,
+    /// The default judge beside Kayenta and others: what they send back, and after how many requests
+    Decision(decision::Args),
     /// Ten thousand rollouts under one driver: their memory and processor time
     Driver,
     /// The embedded proxy beside nginx, HAProxy and Envoy; takes ten minutes
@@ -39,14 +43,19 @@ enum Name {
 ///
 /// If a benchmark fails, or misses a goal; the table and the JSON are written all the same then.
 pub(crate) fn run(args: &Args) -> Result<()> {
-    let names = args
-        .name
-        .as_ref()
-        .map_or_else(Name::value_variants, std::slice::from_ref);
+    let every = [
+        Name::Core,
+        Name::Decision(decision::Args::default()),
+        Name::Driver,
+        Name::Proxy,
+        Name::Store,
+    ];
+    let names = args.name.as_ref().map_or(&every[..], std::slice::from_ref);
     let mut figures = Vec::new();
     for name in names {
         figures.extend(match name {
             Name::Core => core::measure()?,
+            Name::Decision(args) => decision::measure(args)?,
             Name::Driver => driver::measure()?,
             Name::Proxy => proxy::measure()?,
             Name::Store => store::measure()?,

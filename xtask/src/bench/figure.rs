@@ -20,6 +20,9 @@ pub(crate) struct Figure {
     /// The smallest and the largest ratio of the rounds.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) spread: Option<[f64; 2]>,
+    /// By how much chance may be off in what the goal is for, as a standard error.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) error: Option<f64>,
     pub(crate) goal: Option<f64>,
     /// None where no goal is set, or nothing could be measured.
     pub(crate) met: Option<bool>,
@@ -99,6 +102,20 @@ impl Figure {
         }
     }
 
+    /// Our figure beside a rival's, each counted once, and the goal for their ratio.
+    pub(crate) fn counted(
+        name: impl Into<String>,
+        unit: &'static str,
+        ours: f64,
+        rival: f64,
+        goal: Goal,
+    ) -> Self {
+        Self {
+            spread: None,
+            ..Self::beside(name, unit, &[ours], &[rival], goal)
+        }
+    }
+
     /// A figure that could not be had.
     pub(crate) fn missing(
         name: impl Into<String>,
@@ -112,10 +129,17 @@ impl Figure {
             rival: None,
             ratio: None,
             spread: None,
+            error: None,
             goal: None,
             met: None,
             note: Some(why.into()),
         }
+    }
+
+    /// The same with the standard error of what the goal is for.
+    pub(crate) const fn with_error(mut self, error: f64) -> Self {
+        self.error = Some(error);
+        self
     }
 
     pub(crate) fn with_note(mut self, note: impl Into<Option<String>>) -> Self {
@@ -156,14 +180,16 @@ pub(crate) fn table(figures: &[Figure]) -> String {
     let width = figures.iter().map(|f| f.name.len()).max().unwrap_or(0);
     let head = format!(
         "{:<width$} {:>10} {:>10}  {:<8} {:>7} {:>15} {:>7}\n",
-        "", "ours", "rival", "unit", "ratio", "of rounds", "goal"
+        "", "ours", "rival", "unit", "ratio", "rounds or error", "goal"
     );
     let rows = figures.iter().map(|f| {
         let [ours, rival, ratio, goal] =
             [f.ours, f.rival, f.ratio, f.goal].map(|value| value.map_or_else(String::new, number));
-        let spread = f
-            .spread
-            .map_or_else(String::new, |[low, high]| format!("{low:.2} to {high:.2}"));
+        let spread = match (f.spread, f.error) {
+            (Some([low, high]), _) => format!("{low:.2} to {high:.2}"),
+            (None, Some(error)) => format!("± {error:.3}"),
+            (None, None) => String::new(),
+        };
         let met = match f.met {
             Some(true) => "met",
             Some(false) => "MISSED",
@@ -215,6 +241,19 @@ mod tests {
         assert_eq!(met(Goal::None), None);
         let nothing = Figure::alone("x", "", 0.0, Goal::AtMost(0.0));
         assert_eq!((nothing.ratio, nothing.met), (None, Some(true)));
+    }
+
+    #[test]
+    fn chance_is_shown_beside_what_it_may_change() {
+        let figure = Figure::counted("x", "", 3.0, 4.0, Goal::AtMost(0.8)).with_error(0.05);
+        assert_eq!((figure.ratio, figure.met), (Some(0.75), Some(true)));
+        let table = table(std::slice::from_ref(&figure));
+        assert!(table.contains("± 0.050"), "{table}");
+        let json = serde_json::to_string(&figure).unwrap();
+        assert!(
+            json.contains(r#""ratio":0.75,"error":0.05,"goal":0.8"#),
+            "{json}"
+        );
     }
 
     #[test]

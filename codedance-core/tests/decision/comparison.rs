@@ -151,6 +151,31 @@ fn without_a_past_much_is_assumed() {
     assert!(with < without && without < 20, "{with} {without}");
 }
 
+/// The same of a latency: what is known of its past counts at every watched bound.
+#[test]
+fn without_its_past_more_is_assumed_of_a_latency() {
+    let steady = || histogram([5_000, 4_000, 950, 50]);
+    let looks = |past: usize| {
+        let mut watcher = Watcher::new(policy(latency(), SequentialConfig::default()));
+        let reading = |look| {
+            let reading = Reading::new("p99", histogram([420, 450, 124, 6]), steady());
+            if look == 1 {
+                reading.with_history(vec![steady(); past])
+            } else {
+                reading
+            }
+        };
+        let mut looks = 1;
+        while watcher.look(&[reading(looks)]).verdict != Verdict::Rollback {
+            looks += 1;
+        }
+        looks
+    };
+    let (known, unknown) = (looks(60), looks(1));
+    println!("{known} looks with a past, {unknown} without");
+    assert!(2 * known < unknown && unknown < 60, "{known} {unknown}");
+}
+
 #[test]
 fn slower_requests_are_found_in_their_histogram() {
     let past = vec![histogram([5_000, 4_000, 950, 50]); 60];

@@ -82,9 +82,18 @@ impl Trial {
             }
             (Signal::Latency(_), Sample::Histogram(_), _) => {
                 let past: Vec<_> = reading.history.iter().filter_map(histogram).collect();
-                match Level::choose(&past) {
-                    levels if levels.is_empty() => Self::Nothing,
-                    levels => Self::Latency(levels),
+                let mut levels = Level::choose(&past);
+                for level in &mut levels {
+                    for histogram in &past {
+                        if let Some(count) = level.count(histogram) {
+                            level.contest.learn(count);
+                        }
+                    }
+                }
+                if levels.is_empty() {
+                    Self::Nothing
+                } else {
+                    Self::Latency(levels)
                 }
             }
             (Signal::Latency(_), Sample::Quantile { .. }, Sample::Quantile { .. })

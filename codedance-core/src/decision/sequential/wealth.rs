@@ -16,8 +16,8 @@ const NEW_STAGE: f64 = 0.25;
 /// So little is kept alive that it can grow again when a regression begins after a long time.
 const LEAST: f64 = 1e-30;
 
-/// So much is proof enough of anything.
-const MOST: f64 = 1e30;
+/// So much is proof enough of anything that a policy can ask for, and short to write.
+const MOST: f64 = 1e9;
 
 /// The wealth of one process: 1 at the beginning, and on average never more while the null hypothesis
 /// holds.

@@ -18,7 +18,7 @@ pub struct SequentialConfig {
     /// stages and metrics together. From 0.000001 to 0.2, default 0.01.
     pub alpha: f64,
     /// Up to which ratio a canary counts as no worse than stable: of the odds of a bad request, and of
-    /// the time that requests take. From 1 to 10, default 1.025.
+    /// the time that requests take. From 1 to 10, default 1.03.
     pub tolerance: f64,
     /// What follows when a metric of which only a value is known (a query, a quantile without its
     /// histogram) has been worse on the canary's side too often for chance. A single slow node does
@@ -35,7 +35,7 @@ impl Default for SequentialConfig {
     fn default() -> Self {
         Self {
             alpha: 0.01,
-            tolerance: 1.025,
+            tolerance: 1.03,
             gauges: Reaction::Hold,
             confirmed: false,
         }

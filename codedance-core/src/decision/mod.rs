@@ -44,7 +44,7 @@
 //! assert_eq!(why, "errors is 5.11 % (41 of 803 requests), above its limit of 1 %");
 //! let (verdict, why) = &verdicts[2];
 //! assert_eq!(*verdict, Verdict::Rollback);
-//! assert!(why.starts_with("errors: canary 123 of 2,409 bad, stable 36 of 45,000; odds"), "{why}");
+//! assert!(why.starts_with("errors: canary 82 of 1,606 bad, stable 24 of 30,000; odds"), "{why}");
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 

@@ -16,7 +16,7 @@ const SLOWER: [f64; 3] = [0.5, 0.1, 0.01];
 const FAR: f64 = 2.0;
 
 /// How much slower than stable the canary may be, as a factor on every latency, beside the tolerance.
-const SLOWDOWNS: [f64; 3] = [1.1, 1.27, 1.66];
+const SLOWDOWNS: [f64; 3] = [1.06, 1.2, 1.66];
 
 /// How many times more requests may be slower than a bound when only some are hit.
 const JUMPS: [f64; 2] = [6.0, 40.0];

@@ -210,7 +210,7 @@ impl Likelihood {
         let mut most = f64::NEG_INFINITY;
         let (mut odds, growth) = (from.exp(), step.exp());
         for (index, ln) in ln[..points].iter_mut().enumerate() {
-            *ln = self.ln_at(step.mul_add(index as f64, from), odds);
+            *ln = self.ln_at(from + step * index as f64, odds);
             odds *= growth;
             most = most.max(*ln);
         }

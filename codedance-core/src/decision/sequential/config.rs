@@ -27,7 +27,7 @@ pub struct SequentialConfig {
     /// Whether a stage ends only when it is proven that the canary does not have twice the odds of a
     /// bad request (and of one slower than each watched bound of a latency), with an error of 5 %.
     /// Default: no.
-    #[serde(skip_serializing_if = "is_no")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     pub confirmed: bool,
 }
 
@@ -82,12 +82,4 @@ impl SequentialConfig {
         }
         Ok(())
     }
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-const fn is_no(flag: &bool) -> bool {
-    !*flag
 }

@@ -41,17 +41,12 @@ pub(super) struct Contest {
     scatter: Scatter,
     worse: Wealth,
     /// The bet that the canary is much worse, for whoever wants proof that it is not.
-    proof: Proof,
+    proof: Option<Wealth>,
     canary: Count,
     stable: Count,
 }
 
-/// Whether the canary has been shown not to be much worse.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(transparent)]
-struct Proof(Option<Wealth>);
-
-type Packed = (Scatter, Wealth, Proof, [u64; 4]);
+type Packed = (Scatter, Wealth, Option<Wealth>, [u64; 4]);
 
 impl From<Packed> for Contest {
     fn from((scatter, worse, proof, counts): Packed) -> Self {
@@ -91,10 +86,10 @@ impl Contest {
     pub(super) fn begin(&mut self, new_stage: bool, confirmed: bool) {
         self.worse.stake(new_stage);
         if !confirmed {
-            self.proof = Proof(None);
-        } else if new_stage || self.proof.0.is_none() {
+            self.proof = None;
+        } else if new_stage || self.proof.is_none() {
             // Proof from an earlier stage says nothing about a canary that broke since.
-            self.proof = Proof(Some(Wealth::ALL_AT_ONCE));
+            self.proof = Some(Wealth::ALL_AT_ONCE);
         }
     }
 
@@ -114,7 +109,7 @@ impl Contest {
                 interval.evidence(noise, against.null, &against.alternatives)
             };
             self.worse.pay(&weigh(worse));
-            if let Proof(Some(proof)) = &mut self.proof {
+            if let Some(proof) = &mut self.proof {
                 proof.pay(&weigh(much_worse));
             }
         }
@@ -123,16 +118,14 @@ impl Contest {
         self.stable.add(stable);
     }
 
-    /// How much there is against a canary that is no worse.
-    pub(super) fn worse(&self, hypotheses: &Hypotheses) -> f64 {
-        self.worse.total(&hypotheses.prior)
+    /// How much there is against a canary that is no worse, the alternatives weighing as `prior` says.
+    pub(super) fn worse(&self, prior: &[f64; ALTERNATIVES]) -> f64 {
+        self.worse.total(prior)
     }
 
-    /// How much there is against a canary that is much worse.
-    pub(super) fn proof(&self, hypotheses: &Hypotheses) -> f64 {
-        self.proof
-            .0
-            .map_or(1.0, |proof| proof.total(&hypotheses.prior))
+    /// How much there is against a canary that is much worse, likewise.
+    pub(super) fn proof(&self, prior: &[f64; ALTERNATIVES]) -> f64 {
+        self.proof.map_or(1.0, |proof| proof.total(prior))
     }
 
     /// What was counted since the rollout began, the canary's first.
@@ -164,8 +157,8 @@ mod tests {
             for (canary, stable) in round {
                 contest.begin(false, true);
                 contest.look(*canary, *stable, &HYPOTHESES, &HYPOTHESES);
-                most = most.max(contest.worse(&HYPOTHESES));
-                most = most.max(contest.proof(&HYPOTHESES));
+                most = most.max(contest.worse(&HYPOTHESES.prior));
+                most = most.max(contest.proof(&HYPOTHESES.prior));
             }
             if (before.worse, before.proof, before.scatter)
                 == (contest.worse, contest.proof, contest.scatter)

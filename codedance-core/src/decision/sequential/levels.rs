@@ -21,7 +21,7 @@ const SLOWDOWNS: [f64; 3] = [1.06, 1.2, 1.66];
 /// How many times more requests may be slower than a bound when only some are hit.
 const JUMPS: [f64; 2] = [6.0, 40.0];
 
-const PRIOR: [f64; ALTERNATIVES] = [0.25, 0.35, 0.15, 0.15, 0.1];
+pub(super) const PRIOR: [f64; ALTERNATIVES] = [0.25, 0.35, 0.15, 0.15, 0.1];
 
 /// A latency that wanders by so little from interval to interval counts as steady (the coefficient of
 /// variation of a side's scale).

@@ -96,7 +96,7 @@ pub(super) struct Trials {
     /// The stage of the last look.
     stage: usize,
     /// The evidence was enough once. It stays as it was: nothing that comes later takes it back.
-    #[serde(skip_serializing_if = "is_no")]
+    #[serde(skip_serializing_if = "std::ops::Not::not")]
     closed: bool,
     /// One for each metric, in the policy's order.
     each: Vec<Trial>,
@@ -161,9 +161,9 @@ impl Trials {
                 evidence.worse += share;
                 continue;
             }
-            let part = share / trial.strands(config).count().max(1) as f64;
+            let part = share / trial.strands().count().max(1) as f64;
             let mut least_proof = f64::INFINITY;
-            for strand in trial.strands(config) {
+            for strand in trial.strands() {
                 counted += part;
                 evidence.worse += part * strand.wealth;
                 least_proof = least_proof.min(strand.proof);
@@ -204,12 +204,4 @@ pub(super) fn odds(wealth: f64) -> u64 {
     let wealth = wealth.clamp(1.0, 1e15);
     let unit = 10_f64.powf((wealth.log10().floor() - 1.0).max(0.0));
     ((wealth / unit).floor() * unit) as u64
-}
-
-#[expect(
-    clippy::trivially_copy_pass_by_ref,
-    reason = "serde passes a reference"
-)]
-const fn is_no(flag: &bool) -> bool {
-    !*flag
 }

@@ -4,7 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::SequentialConfig;
 use super::contest::{Contest, Count, Hypotheses};
-use super::levels::Level;
+use super::levels::{self, Level};
 use super::odds::ALTERNATIVES;
 use super::sign::Signs;
 use crate::decision::metric::Watch;
@@ -151,26 +151,26 @@ impl Trial {
     }
 
     /// The wealths of a metric that is counted: one for a rate, one for each bound of a latency.
-    pub(super) fn strands(&self, config: &SequentialConfig) -> impl Iterator<Item = Strand> {
+    pub(super) fn strands(&self) -> impl Iterator<Item = Strand> {
         let (rate, levels) = match self {
             Self::Nothing | Self::Value(_) => (None, [].as_slice()),
             Self::Rate(contest) => (Some(contest), [].as_slice()),
             Self::Latency(levels) => (None, levels.as_slice()),
         };
-        let rate = rate.map(|contest| Strand::of(contest, &rates(config), None));
-        rate.into_iter().chain(levels.iter().map(|level| {
-            let hypotheses = level.hypotheses(config.tolerance);
-            Strand::of(&level.contest, &hypotheses, Some(level.bound()))
-        }))
+        let rate = rate.map(|contest| Strand::of(contest, &WORSE_PRIOR, None));
+        let levels = levels.iter();
+        rate.into_iter().chain(
+            levels.map(|level| Strand::of(&level.contest, &levels::PRIOR, Some(level.bound()))),
+        )
     }
 }
 
 impl Strand {
-    fn of(contest: &Contest, hypotheses: &Hypotheses, bound: Option<f64>) -> Self {
+    fn of(contest: &Contest, prior: &[f64; ALTERNATIVES], bound: Option<f64>) -> Self {
         let (canary, stable) = contest.counts();
         Self {
-            wealth: contest.worse(hypotheses),
-            proof: contest.proof(&MUCH_WORSE),
+            wealth: contest.worse(prior),
+            proof: contest.proof(&MUCH_WORSE.prior),
             canary,
             stable,
             bound,

@@ -211,19 +211,21 @@ fn buckets_of_all_series_make_one_histogram() {
     assert_eq!(said, "p95: a histogram has 1 to 200 bounds, not 0");
 }
 
+/// What the canary's side of the first metric was at each look of a backtest.
+fn canary_of_each_look(history: &History) -> Vec<Sample> {
+    let gone = Backtester::new(policy().build().unwrap(), plan(100))
+        .run(history)
+        .unwrap();
+    let looks = gone.looks.iter();
+    looks.map(|look| look.readings[0].canary.clone()).collect()
+}
+
 #[test]
 fn a_gap_of_everything_is_no_data() {
     let mut queries = RangeQueries::default();
     with_errors(&mut queries, "0 100 200 _ _ 500 600");
     let history = queries.history().unwrap();
-    let gone = Backtester::new(policy().build().unwrap(), plan(100))
-        .run(&history)
-        .unwrap();
-    let read: Vec<_> = gone
-        .looks
-        .iter()
-        .map(|look| look.readings[0].canary.clone())
-        .collect();
+    let read = canary_of_each_look(&history);
     let (some, none) = (|| counts(0, 100), || Sample::NoData);
     assert_eq!(read, [some(), some(), none(), none(), none(), some()]);
 }
@@ -239,14 +241,7 @@ fn there_are_never_more_bad_requests_than_requests() {
     let bad = matrix(&[(CANARY, "0 12 12")]);
     queries.add("errors", Field::Bad, "bad.json", &bad).unwrap();
     let history = queries.history().unwrap();
-    let gone = Backtester::new(policy().build().unwrap(), plan(100))
-        .run(&history)
-        .unwrap();
-    let read: Vec<_> = gone
-        .looks
-        .iter()
-        .map(|look| look.readings[0].canary.clone())
-        .collect();
+    let read = canary_of_each_look(&history);
     assert_eq!(read, [counts(10, 10), counts(0, 10)]);
 }
 

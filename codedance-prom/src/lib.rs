@@ -1,0 +1,1 @@
+//! Metrics of both revisions of a workload from Prometheus and VictoriaMetrics, as counts.

@@ -98,12 +98,21 @@ async fn run(action: Action) -> Result<()> {
             };
             let entries = audit::from_json_lines(&lines).with_context(|| file.clone())?;
             let count = entries.len();
-            let events = audit::replay(entries, &[]).with_context(|| file.clone())?;
-            print(events.iter().map(|event| {
+            let told = audit::replay(entries, &[]).with_context(|| file.clone())?;
+            print(told.events.iter().map(|event| {
                 let (at, workload) = (event.at, &event.workload);
                 format!("{at} {workload}: {event}\n")
             }))?;
-            eprintln!("{count} entries: every decision is the same again");
+            for departure in &told.departures {
+                eprintln!("{departure}");
+            }
+            match told.departures.len() {
+                0 => eprintln!("{count} entries: every decision is the same again"),
+                looks => eprintln!(
+                    "{count} entries: every decision follows from what the judge said; today's judge \
+                     says otherwise of {looks} looks"
+                ),
+            }
             Ok(())
         }
     }

@@ -82,7 +82,7 @@ impl Backtester {
             back: None,
         };
         let plan = Box::new(self.plan.clone());
-        run.write(Record::Began(plan, Box::new(self.policy.clone())));
+        run.write(Record::Began(plan, Box::new(self.policy.clone())), &[]);
         let ending = run.drive();
         let decided = run.decided.unwrap_or(run.now);
         let spent = |side| self.requests(history, side, Window::new(start, decided));
@@ -238,7 +238,7 @@ impl Run<'_> {
             .rollout
             .step(self.now, input.clone())
             .map_err(|_| Stop)?;
-        self.write(Record::Told(input));
+        self.write(Record::Told(input), &events);
         for event in events {
             self.note(event, weight, sight.as_ref());
         }
@@ -290,9 +290,10 @@ impl Run<'_> {
         }
     }
 
-    fn write(&mut self, record: Record) {
+    fn write(&mut self, record: Record, events: &[Event]) {
         let sequence = self.journal.len() as u64;
-        self.journal.push(Entry::new(sequence, self.now, record));
+        self.journal
+            .push(Entry::new(sequence, self.now, record).with_events(events));
     }
 
     fn finished(&mut self, outcome: Outcome) -> Ending {

@@ -6,15 +6,18 @@ use std::time::Duration;
 use async_trait::async_trait;
 use serde::{Deserialize, Serialize};
 
-use crate::decision::Policy;
+use crate::decision::{Assessment, Policy};
 use crate::error::Result;
 use crate::plan::Plan;
-use crate::rollout::{Input, Snapshot};
+use crate::rollout::{Event, Input, Snapshot};
 use crate::time::Timestamp;
 use crate::workload::WorkloadName;
 
-/// The format of [`Entry`] that this version writes.
-pub const ENTRY_VERSION: u32 = 1;
+/// The format of [`Entry`] that this version writes. It reads those before, too.
+///
+/// 2: what the judge said is written down, and a replay takes its word. In format 1 it was not: a replay
+/// asks the judge again, and only the judge of that time gives the same answer.
+pub const ENTRY_VERSION: u32 = 2;
 
 /// One line of a workload's journal.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -29,6 +32,13 @@ pub struct Entry {
     pub at: Timestamp,
     /// What.
     pub record: Record,
+    /// What the judge made of it, with its memory, if it was asked.
+    #[serde(
+        default,
+        with = "crate::decision::with_memory",
+        skip_serializing_if = "Option::is_none"
+    )]
+    pub assessment: Option<Box<Assessment>>,
 }
 
 impl Entry {
@@ -40,7 +50,22 @@ impl Entry {
             sequence,
             at,
             record,
+            assessment: None,
         }
+    }
+
+    /// The same with what the judge said, found among the `events` of the step.
+    #[must_use]
+    pub fn with_events(mut self, events: &[Event]) -> Self {
+        let assessment = events.iter().find_map(Event::assessment);
+        self.assessment = assessment.cloned().map(Box::new);
+        self
+    }
+
+    /// Whether this version can read it.
+    #[must_use]
+    pub const fn is_known(&self) -> bool {
+        matches!(self.version, 1..=ENTRY_VERSION)
     }
 }
 

@@ -18,8 +18,8 @@
 //! }
 //! ```
 //!
-//! Several rollouts go into one [`Page`]; a journal in which one rollout superseded another is told by a
-//! [`Teller`], which also takes judges of your own. All functions are pure: the same journal gives the
+//! Several rollouts go into one [`Page`]; those of a journal in which one superseded another are told
+//! by [`Story::all`]. All functions are pure: the same journal gives the
 //! same page, byte for byte.
 
 mod chart;
@@ -39,7 +39,7 @@ mod telling;
 mod words;
 
 pub use page::{Options, Page, html};
-pub use replay::{StoryError, Teller};
+pub use replay::StoryError;
 pub use story::{
     Counts, Ending, Look, MetricLook, Point, ReplicaPoint, Series, Spoken, StageStory, Story,
     Tally, Told, Value, WeightPoint,

@@ -1,22 +1,10 @@
 //! From a journal to its story: the machine is told again what it was told then.
 
-use std::sync::Arc;
-
-use codedance_core::decision::Judge;
 use codedance_core::journal::{ENTRY_VERSION, Entry, Record};
 use codedance_core::rollout::{Rejected, RestoreError, Rollout};
 
 use crate::story::Story;
 use crate::telling::Telling;
-
-/// Tells the stories of a journal.
-///
-/// The machine is pure, so a replay decides what was decided then, if it has the same judges: give it
-/// those of your own that the policy appoints.
-#[derive(Clone, Debug, Default)]
-pub struct Teller {
-    judges: Vec<Arc<dyn Judge>>,
-}
 
 /// A journal that tells no story. Every fault names the sequence of the entry where it was found.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -35,8 +23,8 @@ pub enum StoryError {
     },
     /// Written by a version that this one does not know.
     #[error(
-        "entry {sequence} of the journal has format {found}; this version reads {ENTRY_VERSION}: \
-         upgrade it"
+        "entry {sequence} of the journal has format {found}; this version reads up to \
+         {ENTRY_VERSION}: upgrade it"
     )]
     Version {
         /// The entry.
@@ -72,11 +60,11 @@ pub enum StoryError {
         /// Why.
         source: Rejected,
     },
-    /// A snapshot is not where the entries before it lead. A judge is missing, or decides otherwise
-    /// than it did then.
+    /// A snapshot is not where the entries before it lead: the journal was meddled with, or is of format 1,
+    /// which does not keep what the judge said, and today's judge decides otherwise.
     #[error(
-        "entry {sequence} of the journal is not where the entries before it lead; give the judges \
-         that the rollout had"
+        "entry {sequence} of the journal is not where the entries before it lead: somebody changed it, or \
+         it is of format 1 and today's judge decides otherwise than that of its time"
     )]
     Diverged {
         /// The entry.
@@ -84,86 +72,56 @@ pub enum StoryError {
     },
 }
 
-impl Teller {
-    /// Knows the built-in judges.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
-    /// The same with judges of your own, as they were given to the rollout.
-    #[must_use]
-    pub fn with_judges(mut self, judges: impl IntoIterator<Item = Arc<dyn Judge>>) -> Self {
-        self.judges = judges.into_iter().collect();
-        self
-    }
-
-    /// The last rollout of a journal.
-    ///
-    /// # Errors
-    /// When the journal holds no rollout, has a gap, is of an unknown format, or contradicts itself.
-    pub fn last(&self, entries: &[Entry]) -> Result<Story, StoryError> {
-        self.all(entries)?.pop().ok_or(StoryError::Empty)
-    }
-
-    /// Every rollout of a journal, in order of time: one that was superseded by a newer revision is
-    /// followed by that one's. Empty if there are no entries.
-    ///
-    /// # Errors
-    /// When the journal has a gap, is of an unknown format, or contradicts itself.
-    pub fn all(&self, entries: &[Entry]) -> Result<Vec<Story>, StoryError> {
-        let mut stories = Vec::new();
-        let mut telling: Option<Telling> = None;
-        let mut expected = None;
-        for entry in entries {
-            let sequence = entry.sequence;
-            if entry.version != ENTRY_VERSION {
-                let found = entry.version;
-                return Err(StoryError::Version { sequence, found });
-            }
-            if let Some(expected) = expected.filter(|expected| *expected != sequence) {
-                let found = sequence;
-                return Err(StoryError::Gap { expected, found });
-            }
-            expected = sequence.checked_add(1);
-            match (&entry.record, &mut telling) {
-                (Record::Began(plan, policy), _) => {
-                    let rollout = Rollout::new((**plan).clone(), (**policy).clone(), entry.at);
-                    let begun = Telling::new(self.judged(rollout), entry.at);
-                    // A successor that the machine has begun by itself may be announced again.
-                    stories.extend(
-                        telling
-                            .replace(begun)
-                            .filter(|before| !before.is_blank())
-                            .map(Telling::finish),
-                    );
-                }
-                (Record::Told(input), Some(telling)) => {
-                    telling
-                        .hear(entry.at, input, &mut stories)
-                        .map_err(|source| StoryError::Refused { sequence, source })?;
-                }
-                (Record::Snapshot(snapshot), telling) => {
-                    let rollout = Rollout::restore((**snapshot).clone())
-                        .map_err(|source| StoryError::Snapshot { sequence, source })?;
-                    let rollout = self.judged(rollout);
-                    match telling {
-                        Some(telling) if !telling.agrees_with(&rollout) => {
-                            return Err(StoryError::Diverged { sequence });
-                        }
-                        Some(_) => {}
-                        None => *telling = Some(Telling::new(rollout, entry.at)),
-                    }
-                }
-                (Record::Told(_), None) => return Err(StoryError::NotBegun { sequence }),
-                _ => return Err(StoryError::UnknownRecord { sequence }),
-            }
+/// Every rollout of a journal, in order of time.
+///
+/// The machine is pure and the journal keeps what the judges said, so it decides what it decided then.
+pub(crate) fn stories(entries: &[Entry]) -> Result<Vec<Story>, StoryError> {
+    let mut stories = Vec::new();
+    let mut telling: Option<Telling> = None;
+    let mut expected = None;
+    for entry in entries {
+        let sequence = entry.sequence;
+        if !entry.is_known() {
+            let found = entry.version;
+            return Err(StoryError::Version { sequence, found });
         }
-        stories.extend(telling.map(Telling::finish));
-        Ok(stories)
+        if let Some(expected) = expected.filter(|expected| *expected != sequence) {
+            let found = sequence;
+            return Err(StoryError::Gap { expected, found });
+        }
+        expected = sequence.checked_add(1);
+        match (&entry.record, &mut telling) {
+            (Record::Began(plan, policy), _) => {
+                let rollout = Rollout::new((**plan).clone(), (**policy).clone(), entry.at);
+                let begun = Telling::new(rollout, entry.at);
+                // A successor that the machine has begun by itself may be announced again.
+                stories.extend(
+                    telling
+                        .replace(begun)
+                        .filter(|before| !before.is_blank())
+                        .map(Telling::finish),
+                );
+            }
+            (Record::Told(input), Some(telling)) => {
+                telling
+                    .hear(entry.at, input, entry.assessment.as_deref(), &mut stories)
+                    .map_err(|source| StoryError::Refused { sequence, source })?;
+            }
+            (Record::Snapshot(snapshot), telling) => {
+                let rollout = Rollout::restore((**snapshot).clone())
+                    .map_err(|source| StoryError::Snapshot { sequence, source })?;
+                match telling {
+                    Some(telling) if !telling.agrees_with(&rollout) => {
+                        return Err(StoryError::Diverged { sequence });
+                    }
+                    Some(_) => {}
+                    None => *telling = Some(Telling::new(rollout, entry.at)),
+                }
+            }
+            (Record::Told(_), None) => return Err(StoryError::NotBegun { sequence }),
+            _ => return Err(StoryError::UnknownRecord { sequence }),
+        }
     }
-
-    fn judged(&self, rollout: Rollout) -> Rollout {
-        rollout.with_judges(self.judges.iter().cloned())
-    }
+    stories.extend(telling.map(Telling::finish));
+    Ok(stories)
 }

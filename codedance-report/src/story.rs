@@ -12,7 +12,7 @@ use codedance_core::workload::{GroupStatus, Revision, WorkloadName};
 use codedance_core::{Percent, Timestamp};
 use serde::Serialize;
 
-use crate::replay::{StoryError, Teller};
+use crate::replay::{self, StoryError};
 
 /// What happened in one rollout, from its journal alone.
 ///
@@ -89,13 +89,21 @@ pub struct Story {
 
 impl Story {
     /// Tells the last rollout of a journal, as [`Journal::load`](codedance_core::journal::Journal::load)
-    /// returns it. With judges of your own, or to be told of those that it superseded too, use a
-    /// [`Teller`].
+    /// returns it.
     ///
     /// # Errors
     /// When the journal holds no rollout, has a gap, is of an unknown format, or contradicts itself.
     pub fn from_entries(entries: &[Entry]) -> Result<Self, StoryError> {
-        Teller::new().last(entries)
+        Self::all(entries)?.pop().ok_or(StoryError::Empty)
+    }
+
+    /// Tells every rollout of a journal, in order of time: one that was superseded by a newer revision is
+    /// followed by that one's. Empty if there are no entries.
+    ///
+    /// # Errors
+    /// When the journal has a gap, is of an unknown format, or contradicts itself.
+    pub fn all(entries: &[Entry]) -> Result<Vec<Self>, StoryError> {
+        replay::stories(entries)
     }
 
     /// Every look, in order of time, each with the stage that it was taken in.

@@ -80,6 +80,7 @@ impl Telling {
         &mut self,
         at: Timestamp,
         input: &Input,
+        said: Option<&Assessment>,
         stories: &mut Vec<Story>,
     ) -> Result<(), Rejected> {
         let sight = match (input, self.rollout.next()) {
@@ -99,7 +100,7 @@ impl Telling {
             }
             _ => Sight::default(),
         };
-        let events = self.rollout.step(at, input.clone())?;
+        let events = self.rollout.retell(at, input.clone(), said)?;
         let now = self.rollout.now();
         for event in events {
             if self.story.ended.is_some() {

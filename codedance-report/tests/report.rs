@@ -8,15 +8,11 @@ use codedance_core::decision::{Unit, Verdict};
 use codedance_core::journal::{Entry, Record};
 use codedance_core::rollout::{Alert, Cause, Command, Happening, Input, Signalled};
 use codedance_core::{Percent, Timestamp};
-use codedance_report::{Ending, Options, Page, Story, StoryError, Teller, html};
-use world::{BEGAN, World, judges, plan, policy};
-
-fn teller() -> Teller {
-    Teller::new().with_judges(judges())
-}
+use codedance_report::{Ending, Options, Page, Story, StoryError, html};
+use world::{BEGAN, World, plan, policy};
 
 fn told(world: &World) -> Story {
-    teller().last(&world.entries).unwrap()
+    Story::from_entries(&world.entries).unwrap()
 }
 
 fn completed() -> World {
@@ -151,12 +147,12 @@ fn a_story_of_a_rollback_tells_the_reason() {
 fn an_unfinished_journal_tells_what_is_waited_for() {
     let world = completed();
     for length in 1..world.entries.len() {
-        let story = teller().last(&world.entries[..length]).unwrap();
+        let story = Story::from_entries(&world.entries[..length]).unwrap();
         assert_eq!(story.outcome, Ending::Unfinished);
         assert!(!story.summary.is_empty());
         check(&html(&story, &Options::new()));
     }
-    let story = teller().last(&world.entries[..1]).unwrap();
+    let story = Story::from_entries(&world.entries[..1]).unwrap();
     assert_eq!((story.lasted, story.ended), (Duration::ZERO, None));
 }
 
@@ -199,7 +195,7 @@ fn a_rollout_that_was_superseded_is_followed_by_the_next() {
     world.run(60);
     world.tell(Input::Supersede(Box::new(plan("v3")), Box::new(policy())));
     world.run(3_600);
-    let stories = teller().all(&world.entries).unwrap();
+    let stories = Story::all(&world.entries).unwrap();
     let ends: Vec<_> = stories
         .iter()
         .map(|s| (s.canary.as_str(), s.outcome))
@@ -223,7 +219,10 @@ fn a_journal_may_begin_at_a_snapshot() {
     world.snapshot();
     let cut = world.entries.len() - 1;
     world.run(3_600);
-    let (whole, rest) = (told(&world), teller().last(&world.entries[cut..]).unwrap());
+    let (whole, rest) = (
+        told(&world),
+        Story::from_entries(&world.entries[cut..]).unwrap(),
+    );
     assert_eq!(rest.outcome, Ending::Completed);
     assert_eq!((rest.stages[0].index, whole.stages[1].index), (1, 1));
     assert_eq!(whole.stages[2], rest.stages[1]);
@@ -235,7 +234,7 @@ fn a_corrupt_journal_is_refused_by_the_sequence_at_fault() {
     let spoiled = |spoil: fn(&mut Vec<Entry>)| {
         let mut entries = entries.clone();
         spoil(&mut entries);
-        teller().last(&entries).unwrap_err()
+        Story::from_entries(&entries).unwrap_err()
     };
     assert_eq!(spoiled(Vec::clear), StoryError::Empty);
     let gap = spoiled(|entries| drop(entries.remove(7)));

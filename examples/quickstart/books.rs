@@ -4,7 +4,7 @@ use std::fs::{self, File, TryLockError};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result, bail};
-use codedance::report::{Ending, Story, Teller};
+use codedance::report::{Ending, Story};
 use codedance::store::Store;
 use codedance::workload::{Revision, WorkloadName};
 
@@ -73,7 +73,7 @@ impl Books {
     /// Every rollout in it, as a story.
     pub(crate) async fn stories(&self) -> Result<Vec<Story>> {
         let entries = self.store.export(&self.workload).await?;
-        Ok(Teller::new().all(&entries)?)
+        Ok(Story::all(&entries)?)
     }
 
     pub(crate) async fn close(self) -> Result<()> {

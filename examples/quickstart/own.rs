@@ -16,7 +16,7 @@ use codedance::memory::MemoryJournal;
 use codedance::metrics::Signal;
 use codedance::plan::{BlueGreen, Exponential, Linear, Manual, Plan, Strategy as _};
 use codedance::proxy::{Config, Proxy};
-use codedance::report::Teller;
+use codedance::report::Story;
 use codedance::rollout::{Cause, Outcome};
 use codedance::time::display_duration;
 use codedance::workload::{Executor, Fleet, Group, Revision, Workload, WorkloadName};
@@ -163,7 +163,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     driver.shutdown(Duration::from_secs(2)).await;
     proxy.shutdown(Duration::from_secs(2)).await;
 
-    let stories = Teller::new().all(&journal.entries(&name))?;
+    let stories = Story::all(&journal.entries(&name))?;
     println!();
     stories.iter().for_each(summary::tell);
     for revision in [&v1, &v2] {

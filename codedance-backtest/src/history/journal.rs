@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use codedance_core::Timestamp;
+use codedance_core::decision::Assessment;
 use codedance_core::journal::{Entry, Record};
 use codedance_core::metrics::{History as Past, Reading, Sample, Window};
 use codedance_core::rollout::{
@@ -39,7 +40,7 @@ impl History {
                     *hearing = Some(Hearing::new(rollout, entry.at));
                 }
                 (Record::Told(input), Some(hearing)) => hearing
-                    .hear(entry.at, input)
+                    .hear(entry.at, input, entry.assessment.as_deref())
                     .map_err(|rejected| refused(&format!("cannot have happened: {rejected}")))?,
                 (Record::Snapshot(_), Some(_)) => {}
                 (Record::Told(_) | Record::Snapshot(_), None) => {
@@ -88,7 +89,12 @@ impl Hearing {
         }
     }
 
-    fn hear(&mut self, at: Timestamp, input: &Input) -> Result<(), Rejected> {
+    fn hear(
+        &mut self,
+        at: Timestamp,
+        input: &Input,
+        said: Option<&Assessment>,
+    ) -> Result<(), Rejected> {
         if let (Input::Outcome(id, outcome), Next::Run(Effect { id: wanted, action })) =
             (input, self.rollout.next())
             && *id == wanted
@@ -105,7 +111,7 @@ impl Hearing {
                 }
             }
         }
-        for event in self.rollout.step(at, input.clone())? {
+        for event in self.rollout.retell(at, input.clone(), said)? {
             match event.what {
                 Happening::StageReached { stage } => {
                     if let Some(since) = self.away_since.take() {

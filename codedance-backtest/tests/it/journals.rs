@@ -47,9 +47,10 @@ struct Recorder {
 }
 
 impl Recorder {
-    fn write(&mut self, record: Record) {
+    fn write(&mut self, record: Record, events: &[Event]) {
         let sequence = self.entries.len() as u64;
-        self.entries.push(Entry::new(sequence, self.now, record));
+        self.entries
+            .push(Entry::new(sequence, self.now, record).with_events(events));
     }
 
     fn tell(&mut self, input: Input) {
@@ -61,7 +62,7 @@ impl Recorder {
             _ => self.done,
         };
         let events = self.rollout.step(self.now, input.clone()).unwrap();
-        self.write(Record::Told(input));
+        self.write(Record::Told(input), &events);
         for event in events {
             self.note(event, looked);
         }
@@ -105,7 +106,7 @@ fn rolled_out(plan: &Plan, errors: &[Option<u64>], delays: &[u64]) -> (Recorder,
         judged: false,
         done: began,
     };
-    recorder.write(Record::Began(Box::new(plan.clone()), Box::new(policy)));
+    recorder.write(Record::Began(Box::new(plan.clone()), Box::new(policy)), &[]);
     let (stable, canary) = (plan.stable().clone(), plan.canary().clone());
     let ready = |count| GroupStatus::new(count, count);
     let mut fleet = FleetStatus::new().with(stable.clone(), ready(10));

@@ -63,9 +63,54 @@ pub struct Assessment {
     /// for nothing.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub onlookers: Vec<Onlooker>,
-    /// What to show this judge at the next look.
+    /// What to show this judge at the next look. It is written into the journal beside the assessment,
+    /// and nowhere else: whoever listens to events has no use for it.
     #[serde(skip)]
     pub memory: Memory,
+}
+
+/// An assessment together with what the judge wants to remember.
+pub(crate) mod with_memory {
+    use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+    use super::{Assessment, Memory};
+
+    #[derive(Serialize)]
+    struct Written<'a> {
+        assessment: &'a Assessment,
+        #[serde(skip_serializing_if = "Memory::is_empty")]
+        memory: &'a Memory,
+    }
+
+    #[derive(Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Read {
+        assessment: Box<Assessment>,
+        #[serde(default)]
+        memory: Memory,
+    }
+
+    pub(crate) fn serialize<S: Serializer>(
+        assessment: &Option<Box<Assessment>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let written = assessment.as_ref().map(|assessment| Written {
+            assessment,
+            memory: &assessment.memory,
+        });
+        written.serialize(serializer)
+    }
+
+    pub(crate) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Box<Assessment>>, D::Error> {
+        let read = Option::<Read>::deserialize(deserializer)?;
+        Ok(read.map(|read| {
+            let mut assessment = read.assessment;
+            assessment.memory = read.memory;
+            assessment
+        }))
+    }
 }
 
 impl Assessment {

@@ -79,6 +79,7 @@ pub use builder::{PolicyBuilder, PolicyError};
 pub use classic::{Classic, ClassicConfig};
 pub use comparison::Comparison;
 pub use evidence::{Evidence, Memory};
+pub(crate) use judge::with_memory;
 pub use judge::{Assessment, Judge, MetricAssessment, MetricOutcome, Onlooker, Verdict};
 pub use limits::{Floor, Limits};
 pub use metric::Metric;

@@ -59,8 +59,9 @@ pub enum ReplayProblem {
 }
 
 /// The rollout that these entries tell of, `None` if there are none: from the last beginning or snapshot
-/// on, each input told again at the time it was told first. The state is the same as it was then, bit
-/// for bit. `own` are the judges that the policy may appoint beside the built-in ones.
+/// on, each input told again at the time it was told first, with what the judges said of it then. The
+/// state is the same as it was then, bit for bit, whatever today's judges would say. `own` are the judges
+/// that the policy may appoint beside the built-in ones: they judge what comes next.
 ///
 /// # Errors
 /// When the entries have a gap, contradict each other, or were written by a later version; the first
@@ -90,7 +91,8 @@ pub fn replay(entries: Vec<Entry>, own: &[Arc<dyn Judge>]) -> Result<Option<Repl
         let problem = |problem| ReplayError { sequence, problem };
         replayed = Some(match (replayed, entry.record) {
             (Some(mut replay), Record::Told(input)) => {
-                let told = replay.rollout.step(entry.at, input);
+                let said = entry.assessment.as_deref();
+                let told = replay.rollout.retell(entry.at, input, said);
                 replay.last_events = told.map_err(|rejected| problem(rejected.into()))?;
                 replay.sequence = sequence + 1;
                 replay.since_snapshot += 1;
@@ -123,7 +125,7 @@ impl Replay {
 }
 
 const fn check(entry: &Entry, expected: u64) -> Result<(), ReplayProblem> {
-    if entry.version != ENTRY_VERSION {
+    if !entry.is_known() {
         let found = entry.version;
         return Err(ReplayProblem::Version { found });
     }

@@ -220,7 +220,7 @@ impl Run {
         {
             return Ok(Ok(()));
         }
-        self.write(now, Record::Told(input)).await?;
+        self.write(now, Record::Told(input), &events).await?;
         self.rollout = Arc::new(trial);
         self.publish(&events);
 
@@ -243,15 +243,20 @@ impl Run {
 
     async fn write_snapshot(&mut self, now: Timestamp) -> Result<(), DriverError> {
         let snapshot = Box::new(self.rollout.snapshot());
-        self.write(now, Record::Snapshot(snapshot)).await?;
+        self.write(now, Record::Snapshot(snapshot), &[]).await?;
         self.since_snapshot = 0;
         Ok(())
     }
 
     /// Appends to the journal, again and again while that may help: until then nothing goes on.
-    async fn write(&mut self, now: Timestamp, record: Record) -> Result<(), DriverError> {
+    async fn write(
+        &mut self,
+        now: Timestamp,
+        record: Record,
+        events: &[Event],
+    ) -> Result<(), DriverError> {
         let Core { journal, clock, .. } = self.core.as_ref();
-        let entry = Entry::new(self.sequence, now, record);
+        let entry = Entry::new(self.sequence, now, record).with_events(events);
         let mut waits = backoff(u32::MAX).build();
         loop {
             let lease = self.tenure.lease();

@@ -31,6 +31,15 @@ impl Event {
     pub(super) const fn new(workload: WorkloadName, at: Timestamp, what: Happening) -> Self {
         Self { workload, at, what }
     }
+
+    /// What the judge said, if that is what happened.
+    #[must_use]
+    pub const fn assessment(&self) -> Option<&Assessment> {
+        match &self.what {
+            Happening::Assessed(assessment) => Some(assessment),
+            _ => None,
+        }
+    }
 }
 
 impl fmt::Display for Event {

@@ -14,7 +14,7 @@ use super::input::{Input, Rejected};
 use super::phase::Phase;
 use super::reach::{Goal, Haste, Move, Role};
 use super::state::{Course, Promotion, PromotionStep, Sight, State, Successor};
-use crate::decision::{Judge, Policy};
+use crate::decision::{Assessment, Evidence, Judge, Policy};
 use crate::percent::Percent;
 use crate::plan::{Gate, Plan};
 use crate::time::Timestamp;
@@ -56,6 +56,20 @@ pub struct Rollout {
     pub(super) state: State,
     own_judges: Vec<Arc<dyn Judge>>,
     judge: Arc<dyn Judge>,
+}
+
+/// A judge that repeats what was said once.
+#[derive(Debug)]
+struct Said<'a>(&'a Assessment);
+
+impl Judge for Said<'_> {
+    fn name(&self) -> &'static str {
+        "said"
+    }
+
+    fn assess(&self, _: &Evidence<'_>) -> Assessment {
+        self.0.clone()
+    }
 }
 
 /// The events of one step.
@@ -211,14 +225,42 @@ impl Rollout {
     /// # Errors
     /// Only commands and new or edited plans can be rejected, and a rejected one changes nothing.
     pub fn step(&mut self, now: Timestamp, input: Input) -> Result<Vec<Event>, Rejected> {
+        self.told(now, input, None)
+    }
+
+    /// Tells it again what it was told once, as [`Rollout::step`] does, but takes the word of a judge
+    /// that was asked then: an [`Assessment`] as the journal kept it. So a journal can be gone on from
+    /// although the judges have become better since. `None`: nobody was asked, or nobody wrote it down,
+    /// and a judge that is needed is asked now.
+    ///
+    /// # Errors
+    /// As [`Rollout::step`].
+    pub fn retell(
+        &mut self,
+        now: Timestamp,
+        input: Input,
+        said: Option<&Assessment>,
+    ) -> Result<Vec<Event>, Rejected> {
+        match said {
+            Some(said) => self.told(now, input, Some(&Said(said))),
+            None => self.told(now, input, None),
+        }
+    }
+
+    fn told(
+        &mut self,
+        now: Timestamp,
+        input: Input,
+        judge: Option<&dyn Judge>,
+    ) -> Result<Vec<Event>, Rejected> {
         if let Input::Command(_) | Input::Supersede(..) | Input::Amend(..) = &input {
             // A command is weighed after time has had its say, but a rejected one must leave no trace.
             let mut changed = self.clone();
-            let events = changed.take(now, input)?;
+            let events = changed.take(now, input, judge)?;
             *self = changed;
             return Ok(events);
         }
-        self.take(now, input)
+        self.take(now, input, judge)
     }
 
     /// Whether the input would change anything but the time: what would not needs no journal entry, and
@@ -226,14 +268,20 @@ impl Rollout {
     #[must_use]
     pub fn would_change(&self, now: Timestamp, input: &Input) -> bool {
         let mut told = self.clone();
-        if told.take(now, input.clone()).is_err() {
+        if told.take(now, input.clone(), None).is_err() {
             return false;
         }
         told.state.now = self.state.now;
         told.state != self.state
     }
 
-    fn take(&mut self, now: Timestamp, input: Input) -> Result<Vec<Event>, Rejected> {
+    /// `judge`: who judges instead of those that the policy appoints.
+    fn take(
+        &mut self,
+        now: Timestamp,
+        input: Input,
+        judge: Option<&dyn Judge>,
+    ) -> Result<Vec<Event>, Rejected> {
         let before = self.state.wanted();
         let policy = Arc::clone(&self.state.policy);
         let state = &mut self.state;
@@ -251,7 +299,8 @@ impl Rollout {
                 if id == state.effect
                     && let Wanted::Do(action) = &before
                 {
-                    state.conclude(action, outcome, self.judge.as_ref(), &mut events);
+                    let judge = judge.unwrap_or_else(|| self.judge.as_ref());
+                    state.conclude(action, outcome, judge, &mut events);
                     answered = true;
                 }
             }

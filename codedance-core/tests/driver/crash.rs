@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
+use codedance_core::decision::{Assessment, Evidence, Judge, Memory, Policy, Reason, Verdict};
 use codedance_core::driver::replay;
-use codedance_core::rollout::{Outcome, Snapshot};
+use codedance_core::rollout::{Cause, Outcome, Snapshot};
 use codedance_core::traffic::Split;
 use codedance_core::workload::FleetStatus;
 
@@ -186,4 +187,65 @@ async fn a_replay_gives_the_same_state_bit_for_bit() {
         compared += 1;
     }
     assert!(compared >= 10, "{compared}");
+}
+
+/// A judge of the name `house` that always says the same, and counts its looks.
+#[derive(Debug)]
+struct House(Verdict);
+
+impl Judge for House {
+    fn name(&self) -> &'static str {
+        "house"
+    }
+
+    fn assess(&self, evidence: &Evidence<'_>) -> Assessment {
+        let looks: u64 = evidence.memory.recall();
+        let reason = Reason::Other(format!("look {looks}"));
+        Assessment::new(self.0, vec![reason]).with_memory(Memory::of(&(looks + 1)))
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_was_judged_stays_judged_when_the_judge_is_another_after_the_crash() {
+    let Stage { books, world } = Stage::new();
+    let policy: Policy = serde_json::from_value(serde_json::json!({
+        "interval": "10s",
+        "judges": [{"own": "house"}],
+        "metrics": [{"name": "errors", "signal": "error_rate", "limits": {"fail": "5%"}}],
+    }))
+    .unwrap();
+    let of = |verdict| Arc::new(House(verdict)) as Arc<dyn Judge>;
+    // No snapshot helps: all of it has to be told again.
+    let before = builder(&books).with_judges([of(Verdict::Advance)]);
+    let before = before.with_snapshot_every(u32::MAX).build();
+    let started = before.start(plan("shop", 20), policy, world.ports()).await;
+    let handle = started.unwrap();
+    tokio::time::timeout(secs(95), handle.wait())
+        .await
+        .unwrap_err();
+    let left = handle.snapshot();
+    drop(before);
+
+    let strict = of(Verdict::Rollback);
+    let entries = books.entries(&workload("shop"));
+    let looks = entries.iter().filter(|entry| entry.assessment.is_some());
+    assert!(looks.count() >= 5, "{entries:?}");
+    let replayed = replay(entries, &[Arc::clone(&strict)]).unwrap().unwrap();
+    assert_eq!(replayed.rollout.snapshot(), left);
+
+    let after = builder(&books).with_judges([strict]).build();
+    let resumed = after
+        .resume(&workload("shop"), world.ports())
+        .await
+        .unwrap();
+    let outcome = ended(&resumed).await.unwrap();
+    let Outcome::RolledBack(Cause::Judged(reasons)) = &outcome else {
+        panic!("{outcome:?}");
+    };
+    // It goes on with the memory of the judge before.
+    let Reason::Other(look) = &reasons[0] else {
+        panic!("{reasons:?}");
+    };
+    let look: u64 = look.strip_prefix("look ").unwrap().parse().unwrap();
+    assert!(look >= 5, "{look}");
 }

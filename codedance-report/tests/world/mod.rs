@@ -129,10 +129,6 @@ impl Judge for Strict {
     }
 }
 
-pub(crate) fn judges() -> Vec<Arc<dyn Judge>> {
-    vec![Arc::new(Strict)]
-}
-
 impl World {
     pub(crate) fn new(canary: &str) -> Self {
         let now = Timestamp::from_millis(BEGAN);
@@ -140,7 +136,8 @@ impl World {
         let began = Record::Began(Box::new(plan.clone()), Box::new(policy.clone()));
         let stable = revision("v1");
         Self {
-            rollout: Rollout::new(plan, policy, now).with_judges(judges()),
+            rollout: Rollout::new(plan, policy, now)
+                .with_judges([Arc::new(Strict) as Arc<dyn Judge>]),
             now,
             entries: vec![Entry::new(0, now, began)],
             bad: 0,
@@ -155,8 +152,8 @@ impl World {
         if self.rollout.would_change(self.now, &input) {
             let record = Record::Told(input.clone());
             let entry = Entry::new(self.entries.len() as u64, self.now, record);
-            self.entries.push(entry);
-            self.rollout.step(self.now, input).unwrap();
+            let events = self.rollout.step(self.now, input).unwrap();
+            self.entries.push(entry.with_events(&events));
         }
     }
 

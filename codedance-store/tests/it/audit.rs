@@ -60,6 +60,6 @@ fn what_does_not_follow_is_named() {
         unreachable!()
     };
     state.rollout.step(at(1), pause).unwrap();
-    let events = replay(entries(Box::new(state.rollout.snapshot())), &[]).unwrap();
-    assert_eq!(events.len(), 1, "{events:?}");
+    let told = replay(entries(Box::new(state.rollout.snapshot())), &[]).unwrap();
+    assert_eq!(told.events.len(), 1, "{told:?}");
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codedance_core::Result;
-use codedance_core::decision::Policy;
+use codedance_core::decision::{Assessment, Evidence, Judge, Policy, Reason, Verdict};
 use codedance_core::driver::{Driver, Ports};
 use codedance_core::journal::Record;
 use codedance_core::memory::{MemoryExecutor, MemoryMetrics, MemoryRouter};
@@ -60,6 +60,29 @@ fn policy() -> Policy {
         .unwrap()
 }
 
+/// A judge that always says the same.
+#[derive(Debug)]
+struct House(Verdict);
+
+impl Judge for House {
+    fn name(&self) -> &'static str {
+        "house"
+    }
+
+    fn assess(&self, _: &Evidence<'_>) -> Assessment {
+        Assessment::new(self.0, vec![Reason::Other("as always".to_owned())])
+    }
+}
+
+fn judged_by_house() -> Policy {
+    serde_json::from_value(serde_json::json!({
+        "interval": "100ms",
+        "judges": [{"own": "house"}],
+        "metrics": [{"name": "errors", "signal": "error_rate", "limits": {"fail": "5%"}}],
+    }))
+    .unwrap()
+}
+
 async fn told_live(driver: &Driver) -> Result<(Vec<Event>, Outcome)> {
     let rollout = driver
         .start(plan(), policy(), ports(&Outside::new()))
@@ -90,9 +113,38 @@ async fn the_audit_shows_every_decision_again() {
     );
     let handed_on = from_json_lines(&to_json_lines(&entries)).unwrap();
     let again = replay(handed_on, &[]).unwrap();
+    let again = again.events;
     // The listener came after the first events.
     assert!(live.len() > 10, "{live:?}");
     assert_eq!(again[again.len() - live.len()..], live);
+}
+
+#[tokio::test]
+async fn what_todays_judge_thinks_otherwise_of_is_named() {
+    let world = World::new().await;
+    let of = |verdict| Arc::new(House(verdict)) as Arc<dyn Judge>;
+    let driver = Driver::builder(Arc::new(world.store.clone()))
+        .with_judges([of(Verdict::Advance)])
+        .build();
+    let started = driver.start(plan(), judged_by_house(), ports(&Outside::new()));
+    let outcome = started.await.unwrap().wait().await.unwrap();
+    assert_eq!(outcome, Outcome::Completed);
+    let entries = world.store.export(&workload("shop/web")).await.unwrap();
+
+    let same = replay(entries.clone(), &[of(Verdict::Advance)]).unwrap();
+    assert_eq!(same.departures, []);
+    let other = replay(entries.clone(), &[of(Verdict::Rollback)]).unwrap();
+    assert_eq!(other.events, same.events, "the word that was given counts");
+    let looks = entries.iter().filter(|entry| entry.assessment.is_some());
+    let looks: Vec<_> = looks.map(|entry| entry.sequence).collect();
+    let departed = other.departures.iter().map(|departure| departure.sequence);
+    assert_eq!(departed.collect::<Vec<_>>(), looks);
+    assert!(!looks.is_empty());
+    let text = other.departures[0].to_string();
+    assert!(
+        text.ends_with("the judge said `advance`; today's says `roll back`"),
+        "{text}"
+    );
 }
 
 #[tokio::test]

@@ -5,6 +5,7 @@ use std::sync::Mutex;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use codedance_core::decision::Memory;
 use codedance_core::journal::{Entry, Journal, Lease, Record};
 use codedance_core::memory::MemoryJournal;
 use codedance_core::metrics::Sample;
@@ -30,6 +31,7 @@ enum Fault {
     ListsInAnyOrder,
     TrimsText,
     RoundsNumbers,
+    ForgetsMemories,
     SkipsDamage,
     HidesWhatIsDamaged,
     ReadsHalfAnEntry,
@@ -80,6 +82,7 @@ fn each_fault_is_noticed() {
             (ListsInAnyOrder, &["the_list_is_sorted"]),
             (TrimsText, &["any_text_is_kept"]),
             (RoundsNumbers, &["numbers_are_kept_exactly"]),
+            (ForgetsMemories, &["what_judges_said_is_kept"]),
             (SkipsDamage, &["a_damaged_entry_is_named"]),
             (HidesWhatIsDamaged, &["a_damaged_entry_is_named"]),
             (ReadsHalfAnEntry, &["a_torn_last_entry_is_not_there"]),
@@ -328,7 +331,7 @@ impl Journal for Mutant {
                 return Err(Error::new(ErrorKind::NotFound, "find the workload"));
             }
             Fault::LoadsEverything => entries = self.inner.entries(&workload),
-            Fault::TrimsText | Fault::RoundsNumbers => {
+            Fault::TrimsText | Fault::RoundsNumbers | Fault::ForgetsMemories => {
                 entries.iter_mut().for_each(|e| self.bend(e));
             }
             _ => {}
@@ -347,6 +350,11 @@ impl Journal for Mutant {
 
 impl Mutant {
     fn bend(&self, entry: &mut Entry) {
+        if self.fault == Fault::ForgetsMemories
+            && let Some(assessment) = &mut entry.assessment
+        {
+            assessment.memory = Memory::default();
+        }
         match &mut entry.record {
             Record::Told(Input::Alert(alert)) if self.fault == Fault::TrimsText => {
                 alert.message = alert.message.trim().to_owned();

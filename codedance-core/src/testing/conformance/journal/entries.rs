@@ -1,6 +1,9 @@
 //! Clauses about what is kept.
 
 use super::{Harness, append, entry, hold, load, workload};
+use crate::decision::{
+    Assessment, Memory, MetricAssessment, MetricOutcome, Reason, ScoreRange, Verdict,
+};
 use crate::error::ErrorKind;
 use crate::journal::{Entry, Record};
 use crate::metrics::{Histogram, Reading, Sample};
@@ -201,6 +204,25 @@ pub(super) async fn numbers_are_kept_exactly(harness: &Harness) {
     };
     let told = Record::Told(Input::Outcome(EffectId::default(), Ok(report)));
     let written = Entry::new(0, Timestamp::from_millis(1), told);
+    append(harness, &lease, &written).await;
+    assert_eq!(load(harness, &web).await, [written]);
+}
+
+/// What a judge said comes back with the memory that it wants to be shown.
+pub(super) async fn what_judges_said_is_kept(harness: &Harness) {
+    let web = workload("shop/web");
+    let lease = hold(harness, &web).await;
+    let memory =
+        Memory::of(&serde_json::json!({"seen": u64::MAX, "share": 0.1 + 0.2, "of": ["ü"]}));
+    let said = Assessment::new(Verdict::Hold, vec![Reason::Other("not yet".to_owned())])
+        .with_metrics(vec![MetricAssessment::new(
+            "errors",
+            MetricOutcome::Inconclusive,
+            ScoreRange::UNKNOWN,
+        )])
+        .with_memory(memory);
+    let mut written = entry(0, "judged");
+    written.assessment = Some(Box::new(said));
     append(harness, &lease, &written).await;
     assert_eq!(load(harness, &web).await, [written]);
 }

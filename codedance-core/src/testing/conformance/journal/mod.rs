@@ -12,7 +12,7 @@ use entries::{
     another_entry_in_its_place_is_a_conflict, any_text_is_kept,
     appended_entries_are_loaded_in_order, loading_begins_at_the_last_rollout,
     numbers_are_kept_exactly, the_list_is_sorted, the_same_entry_again_is_accepted,
-    workloads_are_kept_apart,
+    what_judges_said_is_kept, workloads_are_kept_apart,
 };
 use leases::{
     a_lease_that_passed_on_cannot_append, a_lost_lease_cannot_be_renewed,
@@ -76,6 +76,7 @@ macro_rules! __journal_clauses {
             workloads_are_kept_apart
             the_list_is_sorted
             any_text_is_kept
+            what_judges_said_is_kept
             numbers_are_kept_exactly
             a_damaged_entry_is_named
             a_torn_last_entry_is_not_there

@@ -66,7 +66,7 @@ pub(super) enum Fault {
         "there is no {path}; `url` may lack a prefix such as `/prometheus` or `/select/0/prometheus`: {said}"
     )]
     NoSuchPath { path: String, said: String },
-    #[error("what came is {found} instead of JSON, perhaps from a gateway in between: {said}")]
+    #[error("{found} came instead of JSON, perhaps from a gateway in between: {said}")]
     NotJson { found: String, said: String },
     #[error("the answer is not one of the Prometheus API")]
     Foreign(#[source] serde_json::Error),
@@ -79,8 +79,8 @@ pub(super) enum Fault {
     UnknownType(String),
     #[error("the answer is not the whole: {0}")]
     Partial(String),
-    #[error("the answer could not be read to its end")]
-    Reader,
+    #[error("a thread of the client ended early")]
+    Thread,
 }
 
 impl Fault {
@@ -122,7 +122,7 @@ impl Fault {
             | Self::Partial(_) => ErrorKind::Unavailable,
             Self::Refused { kind, .. } => *kind,
             Self::NoSuchPath { .. } => ErrorKind::NotFound,
-            Self::Tls(_) | Self::Http(_) | Self::Reader => ErrorKind::Internal,
+            Self::Tls(_) | Self::Http(_) | Self::Thread => ErrorKind::Internal,
         }
     }
 

@@ -103,7 +103,7 @@ pub(super) fn complaint_of_success(
     let first = body.iter().find(|byte| !byte.is_ascii_whitespace());
     if first.is_some_and(|first| *first != b'{') {
         return Some(Fault::NotJson {
-            found: "something".to_owned(),
+            found: "a text".to_owned(),
             said: excerpt(body, redact),
         });
     }
@@ -309,7 +309,7 @@ mod tests {
         assert_eq!(fault.kind(), ErrorKind::Unavailable);
         let fault = fault.to_string();
         assert!(
-            fault.contains("`text/html; charset=utf-8` instead of JSON"),
+            fault.contains("`text/html; charset=utf-8` came instead of JSON"),
             "{fault}"
         );
         assert!(
@@ -318,7 +318,7 @@ mod tests {
         );
         for mislabelled in ["", "application/json"] {
             let fault = ok(mislabelled, page).unwrap().to_string();
-            assert!(fault.contains("something instead of JSON"), "{fault}");
+            assert!(fault.contains("a text came instead of JSON"), "{fault}");
         }
         for content_type in [
             "",

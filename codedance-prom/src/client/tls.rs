@@ -19,7 +19,7 @@ const KEY: &str = "ca_file";
 pub(super) async fn load(config: &Config) -> Result<ClientConfig, Fault> {
     let (is_https, ca_file) = (config.url.is_https(), config.ca_file.clone());
     let loaded = tokio::task::spawn_blocking(move || build(is_https, ca_file));
-    loaded.await.unwrap_or(Err(Fault::Reader))
+    loaded.await.unwrap_or(Err(Fault::Thread))
 }
 
 fn build(is_https: bool, ca_file: Option<PathBuf>) -> Result<ClientConfig, Fault> {

@@ -166,7 +166,7 @@ impl Transport {
             return read(&body);
         }
         let read = tokio::task::spawn_blocking(move || read(&body));
-        read.await.unwrap_or(Err(Fault::Reader))
+        read.await.unwrap_or(Err(Fault::Thread))
     }
 
     /// The body of a success.

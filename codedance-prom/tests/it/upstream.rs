@@ -9,10 +9,10 @@ use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Full};
 use hyper::body::{Bytes, Incoming};
 use hyper::header::{CONTENT_TYPE, HeaderMap};
-use hyper::server::conn::http1;
 use hyper::service::service_fn;
-use hyper::{Method, Request, Response};
-use hyper_util::rt::TokioIo;
+use hyper::{Method, Request, Response, Version};
+use hyper_util::rt::{TokioExecutor, TokioIo};
+use hyper_util::server::conn::auto;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpListener;
 use tokio::task::{JoinHandle, JoinSet};
@@ -26,6 +26,7 @@ pub(crate) struct Asked {
     /// How many came before it.
     pub(crate) number: usize,
     pub(crate) method: Method,
+    pub(crate) version: Version,
     pub(crate) path: String,
     /// Of the form, or of the address.
     pub(crate) fields: BTreeMap<String, String>,
@@ -133,7 +134,7 @@ where
         }
     });
     // How a connection ends is the client's business.
-    let _ = http1::Builder::new()
+    let _ = auto::Builder::new(TokioExecutor::new())
         .serve_connection(TokioIo::new(stream), service)
         .await;
 }
@@ -150,6 +151,7 @@ async fn enter(request: Request<Incoming>, book: &Mutex<Vec<Asked>>) -> Asked {
     let asked = Asked {
         number: book.len(),
         method: head.method,
+        version: head.version,
         path: head.uri.path().to_owned(),
         fields: fields.query_pairs().into_owned().collect(),
         headers: head.headers,

@@ -233,7 +233,7 @@ async fn a_page_of_a_gateway_is_no_answer() {
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let told = told(&error);
     assert!(
-        told.contains("`text/html` instead of JSON") && told.contains("Log in"),
+        told.contains("`text/html` came instead of JSON") && told.contains("Log in"),
         "{told}"
     );
     assert_eq!(upstream.asked().len(), 1);

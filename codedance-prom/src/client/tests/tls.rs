@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use codedance_core::ErrorKind;
+use futures::future::join_all;
+use hyper::Version;
 use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, DnType, IsCa, KeyPair};
 use rustls::ServerConfig;
 use rustls::crypto::ring;
@@ -36,6 +38,11 @@ impl Authority {
     }
 
     fn acceptor(&self, host: &str) -> TlsAcceptor {
+        self.acceptor_of(host, &[])
+    }
+
+    /// One that speaks these protocols.
+    fn acceptor_of(&self, host: &str, protocols: &[&str]) -> TlsAcceptor {
         let key = KeyPair::generate().unwrap();
         let params = CertificateParams::new([host.to_owned()]).unwrap();
         let certificate = params.signed_by(&key, &self.issuer).unwrap();
@@ -45,7 +52,10 @@ impl Authority {
             .unwrap()
             .with_no_client_auth()
             .with_single_cert(vec![certificate.der().clone()], key);
-        Arc::new(config.unwrap()).into()
+        let mut config = config.unwrap();
+        let protocols = protocols.iter();
+        config.alpn_protocols = protocols.map(|name| name.as_bytes().to_vec()).collect();
+        Arc::new(config).into()
     }
 
     fn trusting(&self, config: Config) -> Config {
@@ -65,6 +75,31 @@ async fn a_server_is_trusted_if_the_named_authority_vouches_for_it() {
     let client = Client::open(own.trusting(config(&gate))).await.unwrap();
     assert_eq!(value(&client.instant("up", AT).await.unwrap()), 1.0);
     assert_eq!(upstream.asked().len(), 1);
+}
+
+#[tokio::test]
+async fn http_2_is_spoken_with_those_who_speak_it() {
+    let own = Authority::new();
+    for (protocols, expected) in [
+        (&["h2", "http/1.1"][..], Version::HTTP_2),
+        (&["http/1.1"], Version::HTTP_11),
+        (&[], Version::HTTP_11),
+    ] {
+        let acceptor = own.acceptor_of("127.0.0.1", protocols);
+        let upstream = Upstream::start_tls(acceptor, |_| async { one("1") }).await;
+        let gate = Gate::to(upstream.address).await;
+        let client = Client::open(own.trusting(config(&gate))).await.unwrap();
+        let queries: Vec<_> = (0..20).map(|id| format!("q{id}")).collect();
+        for rows in join_all(queries.iter().map(|query| client.instant(query, AT))).await {
+            assert_eq!(value(&rows.unwrap()), 1.0);
+        }
+        let asked = upstream.asked();
+        assert_eq!(asked.len(), 20);
+        assert!(
+            asked.iter().all(|asked| asked.version == expected),
+            "{protocols:?}"
+        );
+    }
 }
 
 #[tokio::test]

@@ -27,6 +27,7 @@ struct Complaint {
 
 /// The first words of a text, in one line, after secrets have been taken out.
 pub(super) fn excerpt(body: &[u8], redact: impl Fn(&str) -> String) -> String {
+    let body = body.get(..MOST_BYTES).unwrap_or(body);
     let text = redact(&String::from_utf8_lossy(body));
     let words: Vec<_> = text.split_whitespace().collect();
     let line = words.join(" ");

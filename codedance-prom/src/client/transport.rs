@@ -16,7 +16,7 @@ use tracing::debug;
 use super::config::Config;
 use super::credentials::{Credentials, Redaction, Secrets};
 use super::fault::Fault;
-use super::refusal::{MOST_BYTES, complaint_of_success, refusal};
+use super::refusal::{MOST_BYTES, complaint_of_success, excerpt, refusal};
 use super::tls;
 use super::url::Endpoint;
 
@@ -151,7 +151,7 @@ impl Transport {
         };
         self.credentials.refresh().await;
         let secrets = self.credentials.secrets();
-        let body = match self.exchange(form, &secrets, deadline).await {
+        let (body, redaction) = match self.exchange(form, &secrets, deadline).await {
             Err(fault) if fault.is_unauthorized() => {
                 self.credentials.reread().await;
                 let now = self.credentials.secrets();
@@ -162,20 +162,28 @@ impl Transport {
             }
             received => received?,
         };
-        if body.len() < LONG {
-            return read(&body);
-        }
-        let read = tokio::task::spawn_blocking(move || read(&body));
-        read.await.unwrap_or(Err(Fault::Thread))
+        let answer = if body.len() < LONG {
+            read(&body)
+        } else {
+            let read = tokio::task::spawn_blocking(move || read(&body));
+            read.await.unwrap_or(Err(Fault::Thread))
+        };
+        answer.map_err(|fault| match fault {
+            Fault::Partial(said) => {
+                let redact = |text: &str| redaction.redact(text);
+                Fault::Partial(excerpt(said.as_bytes(), redact))
+            }
+            other => other,
+        })
     }
 
-    /// The body of a success.
+    /// The body of a success, and what must not be seen of it.
     async fn exchange(
         &self,
         form: &Form,
         secrets: &Secrets,
         deadline: Instant,
-    ) -> Result<Vec<u8>, Fault> {
+    ) -> Result<(Vec<u8>, Redaction), Fault> {
         let by_get = self.by_get.load(Relaxed);
         let method = if by_get { Method::GET } else { Method::POST };
         let mut received = self.send(method, form, secrets, deadline).await?;
@@ -197,7 +205,7 @@ impl Transport {
             let url = self.config.url.endpoint(form.endpoint);
             Some(refusal(status, &headers, url.path(), &body, redact))
         };
-        fault.map_or(Ok(body), Err)
+        fault.map_or(Ok((body, redaction)), Err)
     }
 
     async fn send(

@@ -25,7 +25,7 @@ fn vector(result: &str) -> Vec<Row> {
 fn a_vector_is_read_value_by_value() {
     let json = r#"[
         {"metric":{"__name__":"up","job":"a \"b\""},"value":[1795304790.497,"0.25"]},
-        {"metric":{},"value":[1795304790,"-1e3"]}]"#;
+        {"metric":{},"value":[1.001,"-1e3"]}]"#;
     let expected = [
         Row {
             labels: labels(&[("__name__", "up"), ("job", "a \"b\"")]),
@@ -34,7 +34,7 @@ fn a_vector_is_read_value_by_value() {
         },
         Row {
             labels: labels(&[]),
-            at: at(1_795_304_790_000),
+            at: at(1_001),
             value: Value::Float(-1_000.0),
         },
     ];

@@ -123,6 +123,12 @@ async fn a_server_that_repeats_what_it_was_sent_gives_no_secret_away() {
                     format!(r#"{{"status":"error","errorType":"bad_data","error":"{said}"}}"#);
                 answer(400, "application/json", body)
             }
+            "warning" => {
+                let warning = said.replace('"', "'");
+                let data = r#""data":{"resultType":"vector","result":[]}"#;
+                let body = format!(r#"{{"status":"success","warnings":["{warning}"],{data}}}"#);
+                answer(200, "application/json", body)
+            }
             "html" => answer(200, "text/html", said),
             _ => answer(403, "text/plain", said),
         }
@@ -139,7 +145,7 @@ async fn a_server_that_repeats_what_it_was_sent_gives_no_secret_away() {
             .with_header("X-Key", "k3y")
             .with_header("X-Other", "hunter2");
         let client = Client::open(config).await.unwrap();
-        for query in ["json", "html", "text"] {
+        for query in ["json", "warning", "html", "text"] {
             let error = client.instant(query, AT).await.unwrap_err();
             let all = format!("{} {error:?} {client:?}", told(&error));
             assert!(all.contains("I do not know"), "{all}");

@@ -34,7 +34,8 @@ async fn a_server_that_says_nothing_is_left_after_the_timeout() {
     let client = Client::open(config).await.unwrap();
     let begun = Instant::now();
     let error = client.instant("up", AT).await.unwrap_err();
-    assert!(begun.elapsed() >= SECOND);
+    let taken = begun.elapsed();
+    assert!((SECOND..6 * SECOND).contains(&taken), "{taken:?}");
     assert_eq!(error.kind(), ErrorKind::Timeout);
     assert!(
         told(&error).contains("no answer within 1s; `timeout`"),

@@ -2,25 +2,24 @@
 
 use std::fs::File;
 use std::path::Path;
+use std::sync::Arc;
 
 use codedance_core::ErrorKind;
+use hyper::Response;
 use tempfile::TempDir;
+use tokio::sync::Barrier;
 
-use super::upstream::{Upstream, answer, one};
+use super::upstream::{Asked, Content, Upstream, answer, one};
 use super::{AT, config, told, value};
 use crate::client::{Authorization, Client, Secret};
 
-/// A server that knows one token.
-async fn knowing(token: &'static str) -> Upstream {
-    Upstream::start(move |asked| async move {
-        let shown = asked.header("authorization");
-        if shown == Some(&format!("Bearer {token}")) {
-            one("1")
-        } else {
-            answer(401, "text/plain", "who are you?")
-        }
-    })
-    .await
+/// The answer of a server that knows one token.
+fn knows(token: &str, asked: &Asked) -> Response<Content> {
+    if asked.header("authorization") == Some(&format!("Bearer {token}")) {
+        one("1")
+    } else {
+        answer(401, "text/plain", "who are you?")
+    }
 }
 
 async fn client(upstream: &Upstream, file: &Path) -> Client {
@@ -70,7 +69,18 @@ async fn after_a_refusal_the_file_is_read_once_more_for_all_who_were_refused() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "older").unwrap();
-    let upstream = knowing("newer").await;
+    let both = Arc::new(Barrier::new(2));
+    let upstream = Upstream::start(move |asked| {
+        let both = Arc::clone(&both);
+        async move {
+            // Neither is refused before the other has been sent.
+            if asked.number < 2 {
+                both.wait().await;
+            }
+            knows("newer", &asked)
+        }
+    })
+    .await;
     let client = client(&upstream, &file).await;
     replace_unseen(&file, "newer");
     let (a, b) = tokio::join!(client.instant("a", AT), client.instant("b", AT));
@@ -93,7 +103,7 @@ async fn a_refusal_of_what_has_not_changed_stands() {
     let folder = TempDir::new().unwrap();
     let file = folder.path().join("token");
     std::fs::write(&file, "older").unwrap();
-    let upstream = knowing("newer").await;
+    let upstream = Upstream::start(|asked| async move { knows("newer", &asked) }).await;
     let client = client(&upstream, &file).await;
     let error = client.instant("a", AT).await.unwrap_err();
     assert_eq!(error.kind(), ErrorKind::Denied);

@@ -155,4 +155,31 @@ mod tests {
         assert!(answer.send(7).is_err(), "nobody waits for it");
         assert_eq!(flights.join("up", async { Some(8) }).await, Some(8));
     }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+    async fn however_they_come_and_go_nobody_is_left_and_nothing_is_kept() {
+        let flights = Flights::<u32, u32>::new();
+        let comers = (0..8_u32).map(|comer| {
+            let flights = flights.clone();
+            tokio::spawn(async move {
+                for turn in 0..2_000 {
+                    let key = turn % 3;
+                    let mut answer = flights.join(key, async move {
+                        tokio::task::yield_now().await;
+                        key
+                    });
+                    if (turn + comer) % 4 == 0 {
+                        // Goes before, or with, or after the others.
+                        let _ = (&mut answer).now_or_never();
+                    } else {
+                        assert_eq!(answer.await, key);
+                    }
+                }
+            })
+        });
+        for comer in comers.collect::<Vec<_>>() {
+            comer.await.unwrap();
+        }
+        assert_eq!(flights.count(), 0);
+    }
 }

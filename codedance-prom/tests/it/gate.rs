@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
+use tokio::sync::watch;
 use tokio::task::{JoinHandle, JoinSet};
 
 /// What happens to a connection.
@@ -34,6 +35,7 @@ pub(crate) struct Gate {
     weather: Arc<Mutex<Forecast>>,
     connections: Arc<AtomicU64>,
     answered: Arc<AtomicU64>,
+    open: watch::Receiver<usize>,
     task: JoinHandle<()>,
 }
 
@@ -57,6 +59,8 @@ impl Gate {
         let answered = Arc::new(AtomicU64::new(0));
         let (opened, passed) = (Arc::clone(&connections), Arc::clone(&answered));
         let forecast = Arc::clone(&weather);
+        let (open, opens) = watch::channel(0);
+        let open = Arc::new(open);
         let task = tokio::spawn(async move {
             let mut streams = JoinSet::new();
             loop {
@@ -67,7 +71,12 @@ impl Gate {
                     let next = forecast.next.pop_front();
                     next.unwrap_or_else(|| forecast.then.clone())
                 };
-                streams.spawn(carry(stream, upstream, weather, Arc::clone(&passed)));
+                open.send_modify(|open| *open += 1);
+                let (passed, open) = (Arc::clone(&passed), Arc::clone(&open));
+                streams.spawn(async move {
+                    carry(stream, upstream, weather, passed).await;
+                    open.send_modify(|open| *open -= 1);
+                });
             }
         });
         Self {
@@ -75,6 +84,7 @@ impl Gate {
             weather,
             connections,
             answered,
+            open: opens,
             task,
         }
     }
@@ -93,6 +103,12 @@ impl Gate {
     /// How many connections there have been.
     pub(crate) fn connections(&self) -> u64 {
         self.connections.load(Ordering::SeqCst)
+    }
+
+    /// Waits until the client or the server has closed every connection.
+    pub(crate) async fn until_all_are_closed(&self) {
+        let mut open = self.open.clone();
+        open.wait_for(|open| *open == 0).await.unwrap();
     }
 
     /// How many bytes of answers it has read from the server.

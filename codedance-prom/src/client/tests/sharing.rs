@@ -9,7 +9,7 @@ use futures::FutureExt;
 use futures::future::join_all;
 use tokio::sync::{Semaphore, watch};
 
-use super::gate::{Gate, Weather};
+use super::gate::Gate;
 use super::upstream::{Upstream, answer, one};
 use super::{AT, client, config, told, value};
 use crate::client::Client;
@@ -119,14 +119,31 @@ async fn who_goes_does_not_take_the_answer_from_the_others() {
 
 #[tokio::test]
 async fn who_goes_gives_the_turn_back() {
+    let mut held = Held::start().await;
+    let config = config(held.upstream.address).with_concurrency(1);
+    let client = Client::open(config).await.unwrap();
+    let asking = client.clone();
+    let first = tokio::spawn(async move { asking.instant("a", AT).await });
+    held.until_it_holds(1).await;
+    first.abort();
+    assert!(first.await.unwrap_err().is_cancelled());
+    // One each, as the server may not have seen yet that the first has gone.
+    held.allowed.add_permits(2);
+    assert_eq!(value(&client.instant("b", AT).await.unwrap()), 1.0);
+}
+
+#[tokio::test]
+async fn nothing_stays_open_when_the_last_clone_has_gone() {
     let upstream = Upstream::answering([|| one("1")]).await;
     let gate = Gate::to(upstream.address).await;
-    gate.script([Weather::Swallow], Weather::Fair);
-    let config = config(gate.address).with_concurrency(1);
-    let client = Client::open(config).await.unwrap();
-    let waited = tokio::time::timeout(Duration::from_secs(1), client.instant("a", AT)).await;
-    assert!(waited.is_err(), "nothing comes back");
-    assert_eq!(value(&client.instant("b", AT).await.unwrap()), 1.0);
+    let client = client(gate.address).await;
+    let clone = client.clone();
+    client.instant("up", AT).await.unwrap();
+    drop(client);
+    clone.instant("down", AT).await.unwrap();
+    assert_eq!(gate.connections(), 1, "it was kept");
+    drop(clone);
+    gate.until_all_are_closed().await;
 }
 
 #[tokio::test]

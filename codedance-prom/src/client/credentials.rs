@@ -18,6 +18,9 @@ use super::secret::{Secret, Source};
 /// The most bytes of a file with a secret.
 const MOST_BYTES: u64 = 64 * 1024;
 
+/// The fewest bytes of a secret that is taken out of what a server says.
+const LEAST_HIDDEN: usize = 4;
+
 /// The credentials and headers of each request.
 pub(super) struct Credentials(Vec<Shown>);
 
@@ -119,11 +122,14 @@ impl Secrets {
 }
 
 /// Takes secrets out of what a server says: some repeat what they were sent.
+///
+/// Of the shortest it leaves the text as it is: tenants are often called `1`, which is no secret, and
+/// without its digits a message says nothing.
 pub(super) struct Redaction(Vec<String>);
 
 impl Redaction {
     pub(super) fn redact(&self, text: &str) -> String {
-        let hidden = self.0.iter();
+        let hidden = self.0.iter().filter(|secret| secret.len() >= LEAST_HIDDEN);
         hidden.fold(text.to_owned(), |text, secret| text.replace(secret, "***"))
     }
 }

@@ -10,6 +10,7 @@ mod config;
 mod credentials;
 mod fault;
 mod flight;
+mod form;
 mod refusal;
 mod secret;
 #[cfg(test)]
@@ -27,8 +28,9 @@ pub(crate) use answer::{NativeBucket, NativeBuckets, Row, Track, Value};
 pub use config::{Authorization, Config};
 use fault::Fault;
 use flight::Flights;
+use form::Form;
 pub use secret::Secret;
-use transport::{Form, Transport};
+use transport::Transport;
 pub use url::{BaseUrl, BaseUrlError};
 
 /// A client of one Prometheus or VictoriaMetrics. Clones are cheap, and share connections, turns and

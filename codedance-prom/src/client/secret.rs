@@ -8,6 +8,9 @@ use serde::{Deserialize, Deserializer};
 
 /// A password, a token, or the value of a header: never shown by `Debug`, nor in an error.
 ///
+/// It is taken out of what a server says, too, unless it has fewer than four bytes: such texts are
+/// everywhere.
+///
 /// In a file it is a text, or a map with one of the keys `value`, `file` and `env`:
 ///
 /// ```yaml

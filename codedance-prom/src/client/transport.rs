@@ -16,52 +16,15 @@ use tracing::debug;
 use super::config::Config;
 use super::credentials::{Credentials, Redaction, Secrets};
 use super::fault::Fault;
+use super::form::{Form, seconds};
 use super::refusal::{MOST_BYTES, complaint_of_success, excerpt, refusal};
 use super::tls;
-use super::url::Endpoint;
 
 /// An answer from which on reading it is left to a thread that others do not wait for.
 const LONG: usize = 256 * 1024;
 
 /// How often a request is sent on within the same server.
 const MOST_REDIRECTS: usize = 3;
-
-/// What is asked, as it is sent but for the time that is left.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Form {
-    pub(super) endpoint: Endpoint,
-    fields: Vec<(&'static str, String)>,
-}
-
-impl Form {
-    pub(super) fn instant(query: &str, at: Timestamp) -> Self {
-        let fields = vec![("time", seconds(at))];
-        Self::new(Endpoint::Query, query, fields)
-    }
-
-    pub(super) fn range(query: &str, from: Timestamp, to: Timestamp, step: Duration) -> Self {
-        let step = Timestamp::EPOCH + step;
-        let fields = vec![
-            ("start", seconds(from)),
-            ("end", seconds(to)),
-            ("step", seconds(step)),
-        ];
-        Self::new(Endpoint::QueryRange, query, fields)
-    }
-
-    fn new(endpoint: Endpoint, query: &str, mut fields: Vec<(&'static str, String)>) -> Self {
-        fields.push(("query", query.to_owned()));
-        // VictoriaMetrics would hide the newest 30 s; Prometheus does not know it.
-        fields.push(("nocache", "1".to_owned()));
-        Self { endpoint, fields }
-    }
-}
-
-/// A time in decimal seconds.
-fn seconds(at: Timestamp) -> String {
-    let millis = at.as_millis();
-    format!("{}.{:03}", millis / 1_000, millis % 1_000)
-}
 
 /// The way to one server.
 pub(super) struct Transport {
@@ -335,17 +298,5 @@ mod tests {
         assert_eq!(fault.kind(), ErrorKind::Timeout);
         let told = "no free turn within 50ms, while other requests took all 1; `concurrency` is";
         assert!(fault.to_string().starts_with(told), "{fault}");
-    }
-
-    #[test]
-    fn times_are_sent_as_decimal_seconds() {
-        for (millis, expected) in [
-            (0, "0.000"),
-            (1, "0.001"),
-            (15_000, "15.000"),
-            (1_795_304_790_497, "1795304790.497"),
-        ] {
-            assert_eq!(seconds(Timestamp::from_millis(millis)), expected);
-        }
     }
 }

@@ -125,7 +125,7 @@ async fn a_refusal_of_what_has_not_changed_stands() {
 async fn a_server_that_repeats_what_it_was_sent_gives_no_secret_away() {
     let upstream = Upstream::start(|asked| async move {
         let (authorization, key) = (asked.header("authorization"), asked.header("x-key"));
-        let said = format!("I do not know {authorization:?} with {key:?}, hunter2");
+        let said = format!("1 problem: I do not know {authorization:?} with {key:?}, hunter2");
         match asked.fields["query"].as_str() {
             "json" => {
                 let said = said.replace('"', "'");
@@ -152,14 +152,15 @@ async fn a_server_that_repeats_what_it_was_sent_gives_no_secret_away() {
     for (authorization, hidden) in [(basic, "c2hvcDpodW50ZXIy"), (bearer, "t0ken")] {
         let config = config(upstream.address)
             .with_authorization(authorization)
-            .with_header("X-Key", "k3y")
+            .with_header("X-Key", "k3y!")
+            .with_header("X-Scope-OrgID", "1")
             .with_header("X-Other", "hunter2");
         let client = Client::open(config).await.unwrap();
         for query in ["json", "warning", "html", "text"] {
             let error = client.instant(query, AT).await.unwrap_err();
             let all = format!("{} {error:?} {client:?}", told(&error));
-            assert!(all.contains("I do not know"), "{all}");
-            for secret in [hidden, "hunter2", "k3y"] {
+            assert!(all.contains("1 problem: I do not know"), "{all}");
+            for secret in [hidden, "hunter2", "k3y!"] {
                 assert!(!all.contains(secret), "{secret} in {all}");
             }
         }

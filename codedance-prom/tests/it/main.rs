@@ -1,1 +1,5 @@
 //! The source against the real servers.
+
+mod servers;
+mod smoke;
+mod target;

@@ -120,13 +120,15 @@ impl Server {
             }
         };
         let (arguments, listen, status) = if kind.prometheus() {
-            let arguments = [
+            let arguments = vec![
                 format!("--config.file={scrape}"),
                 format!("--storage.tsdb.path={data}"),
+                // It would let 5 s pass before the first scrape.
+                "--scrape.discovery-reload-interval=100ms".to_owned(),
             ];
             (arguments, "--web.listen-address=", "/api/v1/status/flags")
         } else {
-            let arguments = [
+            let arguments = vec![
                 format!("-promscrape.config={scrape}"),
                 format!("-storageDataPath={data}"),
             ];
@@ -134,7 +136,7 @@ impl Server {
         };
         Recipe {
             program: installed(program, variable),
-            arguments: arguments.into(),
+            arguments,
             listen,
             status: status.to_owned(),
             proof: data,
@@ -198,7 +200,7 @@ impl Server {
     pub(crate) async fn scraped(&self, target: &Target, times: u64) {
         target.scraped(times).await;
         if !self.kind.prometheus() {
-            // It would show them within a second or two.
+            // By itself it would show them within two seconds or so.
             let (status, answer) =
                 fetch(self.store.address(), "/internal/force_flush", false).await;
             assert_eq!(status, StatusCode::OK, "{answer}");

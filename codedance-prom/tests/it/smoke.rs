@@ -33,7 +33,7 @@ async fn serves_what_it_scrapes(kind: Kind) {
     let mut server = Server::start(kind, &[job]).await;
     assert!(server.url().starts_with("http://127.0.0.1:"));
 
-    server.scraped(&target, 2).await;
+    server.scraped(&target, 1).await;
     let instance = target.address();
     let series = format!(
         "requests_total{{job=\"shop\",instance=\"{instance}\",track=\"canary\",code=\"200\",\
@@ -57,13 +57,17 @@ async fn serves_what_it_scrapes(kind: Kind) {
     }
     assert_eq!(target.known(&sample("requests_total", &labels)), 5.0);
 
+    target.count("requests_total", &labels, 1.0);
+    server.scraped(&target, 1).await;
+    assert_eq!(ask(&server, &series).await.as_deref(), Some("6"));
+
     // What it has now, it has from its disk.
     target.fail(Failure::Unavailable);
     target.missed(1).await;
     server.restart().await;
     target.missed(2).await;
     let kept = format!("max_over_time({series}[5m])");
-    assert_eq!(ask(&server, &kept).await.as_deref(), Some("5"));
+    assert_eq!(ask(&server, &kept).await.as_deref(), Some("6"));
     assert_eq!(ask(&server, "up").await.as_deref(), Some("0"));
 
     let (pid, folder) = (server.pid(), server.folder().to_owned());
@@ -173,7 +177,9 @@ async fn what_no_scrape_has_shown_cannot_be_known() {
     count(5.0);
     assert_eq!((target.counted(&name), target.known(&name)), (5.0, 0.0));
     scrape(&target).await;
-    assert_eq!(target.known(&name), 5.0);
+    count(1.0);
+    scrape(&target).await;
+    assert_eq!(target.known(&name), 6.0);
     count(3.0);
     target.restart();
     assert_eq!(scrape(&target).await, "");
@@ -183,13 +189,13 @@ async fn what_no_scrape_has_shown_cannot_be_known() {
         shown,
         "# TYPE errors_total counter\nerrors_total{code=\"500\"} 2\n"
     );
-    assert_eq!((target.counted(&name), target.known(&name)), (10.0, 7.0));
+    assert_eq!((target.counted(&name), target.known(&name)), (11.0, 8.0));
 
     target.remove("errors_total", &labels);
     assert_eq!(scrape(&target).await, "# TYPE errors_total counter\n");
     count(1.0);
     scrape(&target).await;
-    assert_eq!((target.counted(&name), target.known(&name)), (11.0, 8.0));
+    assert_eq!((target.counted(&name), target.known(&name)), (12.0, 9.0));
 }
 
 #[tokio::test]

@@ -201,25 +201,29 @@ mod tests {
         installed("prometheus1", "CODEDANCE_PROMETHEUS1");
     }
 
-    #[tokio::test]
-    async fn a_port_that_is_taken_is_told_from_a_failure() {
-        let folder = tempfile::tempdir().unwrap();
-        let recipe = Recipe {
+    fn recipe(folder: &Path) -> Recipe {
+        let data = folder.join("data").display().to_string();
+        Recipe {
             program: installed("victoria-metrics", "CODEDANCE_VICTORIA_METRICS"),
-            arguments: vec![format!(
-                "-storageDataPath={}",
-                folder.path().join("data").display()
-            )],
+            arguments: vec![format!("-storageDataPath={data}")],
             listen: "-httpListenAddr=",
             status: "/flags".to_owned(),
-            proof: folder.path().display().to_string(),
-            log: folder.path().join("log"),
-        };
-        // Whoever has it accepts, and does not answer.
+            proof: data,
+            log: folder.join("log"),
+        }
+    }
+
+    #[tokio::test]
+    async fn a_port_that_somebody_else_has_is_found_out() {
+        let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        // It accepts, and does not answer.
         let taken = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap();
         let address = taken.local_addr().unwrap();
-        assert!(recipe.run(address).await.is_none());
+        assert!(recipe(first.path()).run(address).await.is_none());
         drop(taken);
-        assert!(recipe.run(address).await.is_some());
+        let running = recipe(first.path()).run(address).await;
+        assert!(running.is_some());
+        // It answers as the other one would.
+        assert!(recipe(second.path()).run(address).await.is_none());
     }
 }

@@ -10,7 +10,7 @@ use hyper::body::Bytes;
 use hyper::header::{AUTHORIZATION, HOST};
 use hyper::{Request, StatusCode};
 use hyper_util::rt::TokioIo;
-use rustix::process::{Pid, Signal};
+use rustix::process::Pid;
 use serde_json::{Value, json};
 use tempfile::TempDir;
 use tokio::net::TcpStream;
@@ -188,12 +188,12 @@ impl Server {
     }
 
     /// Stops it where it is: connections are accepted, and nothing answers, until [`Self::resume`].
-    pub(crate) fn pause(&self) {
-        self.store.signal(Signal::STOP);
+    pub(crate) async fn pause(&self) {
+        self.store.pause().await;
     }
 
     pub(crate) fn resume(&self) {
-        self.store.signal(Signal::CONT);
+        self.store.resume();
     }
 
     /// Returns when it has scraped its target so many times since now, and queries see the samples.

@@ -149,7 +149,7 @@ async fn a_server_that_is_paused_answers_when_it_resumes() {
     target.missed(1).await;
     assert_eq!(ask(&server, "up").await.as_deref(), Some("0"));
 
-    server.pause();
+    server.pause().await;
     let mut answer = Box::pin(ask(&server, "vector(7)"));
     let early = tokio::time::timeout(std::time::Duration::from_secs(1), &mut answer).await;
     assert!(early.is_err(), "{early:?}");

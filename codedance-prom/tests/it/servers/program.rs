@@ -4,10 +4,10 @@ use std::fs::File;
 use std::net::{Ipv4Addr, SocketAddr, TcpListener};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use hyper::StatusCode;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, WaitId, WaitIdOptions, kill_process, waitid};
 use tokio::time::{sleep, timeout};
 
 use super::{PATIENCE, try_fetch};
@@ -91,12 +91,12 @@ impl Program {
     /// Ends it in order, and starts it again at the same address.
     pub(super) async fn restart(&mut self) {
         self.signal(Signal::TERM);
-        let begun = Instant::now();
-        while !self.process.is_over() {
-            let log = self.process.log();
-            assert!(begun.elapsed() < PATIENCE, "it does not end:\n{log}");
-            sleep(POLL).await;
-        }
+        let ended = timeout(PATIENCE, async {
+            while !self.process.is_over() {
+                sleep(POLL).await;
+            }
+        });
+        assert!(ended.await.is_ok(), "it does not end");
         for _ in 0..ATTEMPTS {
             if let Some(process) = self.recipe.run(self.address).await {
                 self.process = process;
@@ -114,7 +114,23 @@ impl Program {
         Pid::from_child(&self.process.child)
     }
 
-    pub(super) fn signal(&self, signal: Signal) {
+    /// Stops it where it is, all of its threads.
+    pub(super) async fn pause(&self) {
+        self.signal(Signal::STOP);
+        let stopped = timeout(PATIENCE, async {
+            let options = WaitIdOptions::STOPPED | WaitIdOptions::NOHANG;
+            while waitid(WaitId::Pid(self.pid()), options).unwrap().is_none() {
+                sleep(POLL).await;
+            }
+        });
+        assert!(stopped.await.is_ok(), "it does not stop");
+    }
+
+    pub(super) fn resume(&self) {
+        self.signal(Signal::CONT);
+    }
+
+    fn signal(&self, signal: Signal) {
         kill_process(self.pid(), signal).unwrap();
     }
 }

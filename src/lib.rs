@@ -5,6 +5,8 @@ pub use codedance_backtest as backtest;
 pub use codedance_core::*;
 #[cfg(feature = "process")]
 pub use codedance_process as process;
+#[cfg(feature = "prom")]
+pub use codedance_prom as prom;
 #[cfg(feature = "proxy")]
 pub use codedance_proxy as proxy;
 #[cfg(feature = "report")]

@@ -37,10 +37,7 @@ fn split(percent: u32) -> Split {
 
 fn question(signal: Signal) -> Question {
     let window = Window::new(Timestamp::EPOCH, Timestamp::from_millis(60_000));
-    let metrics = vec![MetricQuery {
-        name: "errors".to_owned(),
-        signal,
-    }];
+    let metrics = vec![MetricQuery::new("errors", signal)];
     Question {
         stable: revision("v1"),
         canary: revision("v2"),

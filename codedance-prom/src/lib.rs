@@ -1,5 +1,12 @@
 //! Metrics of both revisions of a workload from Prometheus and VictoriaMetrics, as counts.
 
 mod client;
+mod dialect;
+mod query;
+mod source;
+mod template;
 
 pub use client::{Authorization, BaseUrl, BaseUrlError, Client, Config, Secret};
+pub use dialect::Dialect;
+pub use source::{Checked, Prometheus};
+pub use template::{FillError, Latency, LatencyKind, Requests, Template, TimeUnit};

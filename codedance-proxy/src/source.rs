@@ -83,8 +83,7 @@ mod tests {
     use super::*;
 
     fn read(signal: Signal, totals: &Totals) -> Sample {
-        let name = "it".to_owned();
-        sample(&MetricQuery { name, signal }, totals, &[1.0, 2.0].into()).unwrap()
+        sample(&MetricQuery::new("it", signal), totals, &[1.0, 2.0].into()).unwrap()
     }
 
     #[test]

@@ -1,21 +1,20 @@
 //! `cargo xtask services up` and `down`: the real servers that tests talk to.
 //!
-//! Each is installed if it is not there, runs on a free port of this machine with its data in a folder
-//! of its own, and is stopped by what its start has noted, never by its name.
+//! Each is installed if it is not there. Postgres runs on a free port of this machine with its data in a
+//! folder of its own, and is stopped by what its start has noted, never by its name. The servers of
+//! metrics are only made ready: a test starts those that it needs, since it restarts them in the middle.
 
-use std::{
-    fs,
-    net::TcpListener,
-    path::{Path, PathBuf},
-    process::Command,
-};
+mod metrics;
+mod postgres;
 
-use anyhow::{Context, Result, ensure};
+use std::path::PathBuf;
 
-use crate::{
-    install::{self, is_root, succeed},
-    sh,
-};
+use anyhow::Result;
+
+pub(crate) use metrics::install as install_metrics;
+use postgres::Postgres;
+
+use crate::sh;
 
 /// The arguments of `cargo xtask services`.
 #[derive(Debug, clap::Args)]
@@ -26,9 +25,9 @@ pub(crate) struct Args {
 
 #[derive(Clone, Copy, Debug, clap::Subcommand)]
 enum Action {
-    /// Starts the servers that the tests need, and leaves them running
+    /// Installs what the tests need, starts what has to run, and leaves it running
     Up,
-    /// Stops them and removes their data
+    /// Stops what runs and removes its data; what was installed stays
     Down,
 }
 
@@ -37,6 +36,9 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Action::Up => {
             let postgres = Postgres::up()?;
             println!("Postgres: {}", postgres.url()?);
+            for (name, path) in metrics::install()? {
+                println!("{name}: {}", path.display());
+            }
         }
         Action::Down => {
             if let Some(postgres) = Postgres::running() {
@@ -47,7 +49,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
     Ok(())
 }
 
-/// Services for as long as this lives, unless they ran before.
+/// What runs for as long as this lives, unless it ran before.
 #[derive(Debug)]
 pub(crate) struct Guard(Option<Postgres>);
 
@@ -73,134 +75,12 @@ impl Drop for Guard {
     }
 }
 
-/// A Postgres of our own.
-#[derive(Debug)]
-struct Postgres {
-    /// Holds its data and its log.
-    folder: PathBuf,
+/// What is installed for the tests, and where notes say what they and the stop have to know.
+fn folder() -> PathBuf {
+    sh::root().join("target/services")
 }
 
-impl Postgres {
-    /// The one that was started before and still runs.
-    fn running() -> Option<Self> {
-        let folder = fs::read_to_string(noted("folder")).ok()?.trim().into();
-        let postgres = Self { folder };
-        let status = postgres.control(&["status"]).ok()?;
-        status.then_some(postgres)
-    }
-
-    fn up() -> Result<Self> {
-        if let Some(running) = Self::running() {
-            return Ok(running);
-        }
-        // Not within the workspace: the server's own user may not be allowed to enter it.
-        let folder = format!("codedance-postgres-{}", std::process::id());
-        let postgres = Self {
-            folder: std::env::temp_dir().join(folder),
-        };
-        postgres.start().map_err(|error| {
-            fs::remove_dir_all(&postgres.folder).ok();
-            error.context("Postgres cannot be started")
-        })?;
-        Ok(postgres)
-    }
-
-    fn start(&self) -> Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        if is_root() {
-            succeed(Command::new("chown").arg("postgres").arg(&self.folder))?;
-        }
-        let mut make = as_server(&program("initdb")?);
-        make.arg("--pgdata").arg(self.data());
-        succeed(make.args([
-            "--username=codedance",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--no-sync",
-        ]))?;
-        let port = TcpListener::bind(("127.0.0.1", 0))?.local_addr()?.port();
-        let options = format!(
-            "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories= -c max_connections=200"
-        );
-        ensure!(
-            self.control(&["start", "--wait", "--silent", "--options", &options])?,
-            "see {}",
-            self.folder.join("log").display(),
-        );
-        fs::create_dir_all(noted("").parent().context("the note has a folder")?)?;
-        fs::write(noted("folder"), self.folder.display().to_string())?;
-        fs::write(
-            noted("url"),
-            format!("postgres://codedance@127.0.0.1:{port}"),
-        )?;
-        Ok(())
-    }
-
-    fn url(&self) -> Result<String> {
-        let url = fs::read_to_string(noted("url"));
-        url.with_context(|| format!("nothing notes the address of {}", self.folder.display()))
-    }
-
-    fn down(&self) -> Result<()> {
-        ensure!(
-            self.control(&["stop", "--wait", "--silent", "--mode=immediate"])?,
-            "it does not stop"
-        );
-        fs::remove_file(noted("url"))?;
-        fs::remove_file(noted("folder"))?;
-        fs::remove_dir_all(&self.folder)?;
-        Ok(())
-    }
-
-    fn data(&self) -> PathBuf {
-        self.folder.join("data")
-    }
-
-    /// Whether `pg_ctl` succeeds.
-    fn control(&self, words: &[&str]) -> Result<bool> {
-        let mut control = as_server(&program("pg_ctl")?);
-        control.args(words).arg("--pgdata").arg(self.data());
-        if words.contains(&"start") {
-            control.arg("--log").arg(self.folder.join("log"));
-        }
-        // What it starts must not hold on to our own output.
-        let devnull = || std::process::Stdio::null();
-        let status = control
-            .stdin(devnull())
-            .stdout(devnull())
-            .stderr(devnull())
-            .status();
-        Ok(status.context("pg_ctl cannot be run")?.success())
-    }
-}
-
-/// Where a start notes what the tests and the stop have to know.
-fn noted(what: &str) -> PathBuf {
-    sh::root()
-        .join("target/services/postgres")
-        .with_extension(what)
-}
-
-/// The path of a program of Postgres. Debian keeps those of each version apart, and none in the path.
-fn program(name: &str) -> Result<PathBuf> {
-    install::program(name, "postgresql", || {
-        let versions = fs::read_dir("/usr/lib/postgresql").into_iter().flatten();
-        versions
-            .flatten()
-            .map(|version| version.path().join("bin"))
-            .collect()
-    })
-}
-
-/// The server refuses to run as root.
-fn as_server(program: &Path) -> Command {
-    if !is_root() {
-        return Command::new(program);
-    }
-    let mut command = Command::new("runuser");
-    command
-        .args(["--user", "postgres", "--"])
-        .arg(program)
-        .current_dir("/");
-    command
+/// A note of that name.
+fn noted(name: &str) -> PathBuf {
+    folder().join(name)
 }

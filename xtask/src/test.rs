@@ -1,6 +1,6 @@
 //! `cargo xtask test`: every check that a change has to pass, in order.
 
-use std::time::Instant;
+use std::{panic, thread, time::Instant};
 
 use anyhow::Result;
 use clap::ValueEnum;
@@ -184,9 +184,17 @@ fn clippy() -> Result<()> {
 
 fn tests() -> Result<()> {
     let _services = services::Guard::up()?;
+    // A server of metrics may have to be built, which takes minutes, as compiling everything does.
+    let all = "cargo test --workspace --all-features";
+    thread::scope(|scope| {
+        let servers = scope.spawn(services::install_metrics);
+        Cmd::new(&format!("{all} --no-run")).run("A test does not compile")?;
+        let installed = servers.join();
+        installed.unwrap_or_else(|panic| panic::resume_unwind(panic))
+    })?;
     // Without a choice of targets, `cargo test` runs unit tests, integration tests and doctests, and
     // builds the examples. Benches are the one kind it leaves out.
-    Cmd::new("cargo test --workspace --all-features").run("A test fails, or does not compile")?;
+    Cmd::new(all).run("A test fails, or does not compile")?;
     // What needs a server has to be named.
     Cmd::new("cargo test -p codedance-store --test postgres")
         .run("A test of the store on Postgres fails")?;

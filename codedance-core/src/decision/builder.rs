@@ -18,6 +18,8 @@ use crate::time;
 #[must_use]
 pub struct PolicyBuilder {
     pub(super) metrics: Vec<Metric>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(super) template: Option<String>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(super) judges: Vec<JudgeConfig>,
     #[serde(skip_serializing_if = "Vec::is_empty")]
@@ -40,6 +42,7 @@ impl Default for PolicyBuilder {
     fn default() -> Self {
         Self {
             metrics: Vec::new(),
+            template: None,
             judges: Vec::new(),
             onlookers: Vec::new(),
             interval: Duration::from_secs(30),
@@ -59,6 +62,12 @@ impl PolicyBuilder {
     /// Measures one metric more.
     pub fn with_metric(mut self, metric: Metric) -> Self {
         self.metrics.push(metric);
+        self
+    }
+
+    /// Sets by which of the source's [templates](Policy::template) the metrics are looked for.
+    pub fn with_template(mut self, template: impl Into<String>) -> Self {
+        self.template = Some(template.into());
         self
     }
 

@@ -16,6 +16,8 @@ use crate::metrics::{MetricQuery, Signal};
 pub struct Metric {
     name: String,
     signal: Signal,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    template: Option<String>,
     limits: Limits,
     #[serde(default = "one", skip_serializing_if = "is_one")]
     weight: f64,
@@ -34,11 +36,19 @@ impl Metric {
         Self {
             name: name.into(),
             signal,
+            template: None,
             limits,
             weight: one(),
             critical: false,
             required: true,
         }
+    }
+
+    /// The same, looked for by the source's template of that name, such as `istio`, instead of the
+    /// [policy's](super::Policy::template).
+    pub fn with_template(mut self, template: impl Into<String>) -> Self {
+        self.template = Some(template.into());
+        self
     }
 
     /// The same with a weight: how much it counts in the score, relative to the others. Above 0, at
@@ -72,6 +82,12 @@ impl Metric {
         &self.signal
     }
 
+    /// By which of the source's templates it is looked for, if not by the policy's.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.template.as_deref()
+    }
+
     /// What is good enough, as written.
     #[must_use]
     pub const fn limits(&self) -> &Limits {
@@ -96,11 +112,12 @@ impl Metric {
         self.required
     }
 
-    /// The question to a source.
-    pub(super) fn query(&self) -> MetricQuery {
-        MetricQuery {
-            name: self.name.clone(),
-            signal: self.signal.clone(),
+    /// The question to a source, by the template of the policy if it has none of its own.
+    pub(super) fn query(&self, template: Option<&str>) -> MetricQuery {
+        let query = MetricQuery::new(&self.name, self.signal.clone());
+        match self.template().or(template) {
+            Some(template) => query.with_template(template),
+            None => query,
         }
     }
 

@@ -102,6 +102,13 @@ impl Policy {
         &self.settings.onlookers
     }
 
+    /// By which of the source's templates the metrics are looked for that name none themselves, such as
+    /// `istio`. Default: none, which leaves it to the source.
+    #[must_use]
+    pub fn template(&self) -> Option<&str> {
+        self.settings.template.as_deref()
+    }
+
     /// The time between two looks, above 0 and at most 1 h. Default 30 s.
     #[must_use]
     pub const fn interval(&self) -> Duration {
@@ -169,7 +176,9 @@ impl Policy {
     /// The questions that a source is to answer at each look, in the order of the metrics.
     #[must_use]
     pub fn queries(&self) -> Vec<MetricQuery> {
-        self.metrics().iter().map(Metric::query).collect()
+        let template = self.template();
+        let metrics = self.metrics().iter();
+        metrics.map(|metric| metric.query(template)).collect()
     }
 
     /// What is wrong with the canary's replicas by themselves: any that failed, or too many restarts.

@@ -72,11 +72,34 @@ pub struct QuantileError(f64);
 /// One question to a source.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
+#[non_exhaustive]
 pub struct MetricQuery {
     /// The metric's name in the policy, unique there; the reading bears the same name.
     pub name: String,
     /// What is asked.
     pub signal: Signal,
+    /// Where a source that knows several places is to look: the name of a template, such as `istio`.
+    /// `None`: where it looks unless told otherwise. Sources that know one place pay no heed to it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub template: Option<String>,
+}
+
+impl MetricQuery {
+    /// A query of that name.
+    pub fn new(name: impl Into<String>, signal: Signal) -> Self {
+        Self {
+            name: name.into(),
+            signal,
+            template: None,
+        }
+    }
+
+    /// The same, looked for by this template.
+    #[must_use]
+    pub fn with_template(mut self, template: impl Into<String>) -> Self {
+        self.template = Some(template.into());
+        self
+    }
 }
 
 /// A length of time, `from` inclusive, `to` exclusive.

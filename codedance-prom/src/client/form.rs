@@ -20,11 +20,12 @@ impl Form {
     }
 
     pub(super) fn range(query: &str, from: Timestamp, to: Timestamp, step: Duration) -> Self {
-        let step = Timestamp::EPOCH + step;
+        // As a number of seconds, Prometheus would cut it off: 1.001 becomes 1.000.
+        let step = format!("{}ms", step.as_millis());
         let fields = vec![
             ("start", seconds(from)),
             ("end", seconds(to)),
-            ("step", seconds(step)),
+            ("step", step),
         ];
         Self::new(Endpoint::QueryRange, query, fields)
     }

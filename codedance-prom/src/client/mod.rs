@@ -1,10 +1,5 @@
 //! The HTTP client: questions in PromQL, answers as rows and tracks.
 
-#![cfg_attr(
-    not(test),
-    expect(dead_code, unused_imports, reason = "nobody asks yet")
-)]
-
 mod answer;
 mod config;
 mod credentials;
@@ -22,9 +17,12 @@ mod url;
 use std::sync::Arc;
 use std::time::Duration;
 
-use codedance_core::{Result, Timestamp};
+use codedance_core::{ErrorKind, Result, Timestamp};
+use tokio::sync::OnceCell;
 
-pub(crate) use answer::{NativeBucket, NativeBuckets, Row, Track, Value};
+#[cfg(test)]
+pub(crate) use answer::NativeBucket;
+pub(crate) use answer::{NativeBuckets, Row, Track, Value};
 pub use config::{Authorization, Config};
 use fault::Fault;
 use flight::Flights;
@@ -32,6 +30,8 @@ use form::Form;
 pub use secret::Secret;
 use transport::Transport;
 pub use url::{BaseUrl, BaseUrlError};
+
+use crate::dialect::{self, Dialect, Language};
 
 /// A client of one Prometheus or VictoriaMetrics. Clones are cheap, and share connections, turns and
 /// requests under way.
@@ -58,6 +58,7 @@ pub struct Client {
     transport: Arc<Transport>,
     instants: Flights<Form, Answer<Row>>,
     ranges: Flights<Form, Answer<Track>>,
+    language: Arc<OnceCell<Language>>,
 }
 
 /// One for all who asked.
@@ -77,8 +78,44 @@ impl Client {
         Ok(Self {
             transport: Arc::new(transport),
             instants: Flights::new(),
+            language: Arc::default(),
             ranges: Flights::new(),
         })
+    }
+
+    /// How the server understands queries: found out once, by queries that servers answer differently.
+    pub(crate) async fn language(&self) -> Result<Language> {
+        let probe = async || {
+            let known = self.transport.config.dialect;
+            let (dialect, closed_ranges) = futures::try_join!(
+                async {
+                    match known {
+                        Some(dialect) => Ok(dialect),
+                        None => self.dialect().await,
+                    }
+                },
+                self.has_closed_ranges(),
+            )?;
+            Ok(Language {
+                dialect,
+                closed_ranges,
+            })
+        };
+        self.language.get_or_try_init(probe).await.copied()
+    }
+
+    async fn dialect(&self) -> Result<Dialect> {
+        match self.instant(dialect::DIALECT, Timestamp::EPOCH).await {
+            Ok(_) => Ok(Dialect::VictoriaMetrics),
+            Err(error) if error.kind() == ErrorKind::Invalid => Ok(Dialect::Prometheus),
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn has_closed_ranges(&self) -> Result<bool> {
+        let rows = self.instant(dialect::RANGE, dialect::RANGE_AT).await?;
+        let points = rows.first().map(|row| &row.value);
+        Ok(points == Some(&Value::Float(2.0)))
     }
 
     /// The value of each series that the query gives at that time.

@@ -1,1 +1,6 @@
 //! The source against the real servers.
+
+mod conformance;
+mod servers;
+mod smoke;
+mod target;

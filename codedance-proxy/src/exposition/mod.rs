@@ -86,10 +86,11 @@ fn page(
         text,
         name,
         "counter",
-        "Answers by the class of their status.",
+        "Requests by the class of their answer's status; `none` had no answer.",
     )?;
     for (totals, route) in revisions {
-        for (class, count) in CLASSES.iter().zip(totals.answers) {
+        let classes = CLASSES.into_iter().zip(totals.answers);
+        for (class, count) in classes.chain([("none", totals.no_answer)]) {
             let revision = Label(route.revision.name.as_str());
             writeln!(
                 text,

@@ -17,10 +17,7 @@ use tokio::time::timeout;
 use crate::support::*;
 
 fn question(signals: impl IntoIterator<Item = Signal>) -> Question {
-    let metric = |signal| MetricQuery {
-        name: format!("{signal:?}"),
-        signal,
-    };
+    let metric = |signal| MetricQuery::new(format!("{signal:?}"), signal);
     Question {
         stable: revision("v1"),
         canary: revision("v2"),

@@ -12,7 +12,9 @@ use serde::Deserialize;
 use serde::de::{DeserializeOwned, Error};
 use serde_json::value::RawValue;
 use tracing::debug;
-pub(crate) use value::{NativeBucket, NativeBuckets, Value};
+#[cfg(test)]
+pub(crate) use value::NativeBucket;
+pub(crate) use value::{NativeBuckets, Value};
 use value::{Number, Seconds};
 
 use super::fault::Fault;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Deserializer};
 
 use super::secret::Secret;
 use super::url::BaseUrl;
+use crate::dialect::Dialect;
 
 /// How to reach a server, and within which bounds.
 ///
@@ -61,7 +62,8 @@ pub struct Config {
     #[serde(default)]
     pub ca_file: Option<PathBuf>,
     /// How long an answer may take, from the call to its last byte, with the wait for a turn and all
-    /// attempts. The server is told, too. 1 ms to 1 h. Default 30 s.
+    /// attempts. The server is told, too. 1 ms to 1 h. Default 10 s: with the wait
+    /// for what was scraped to arrive it fits within the 30 s that a driver gives a look.
     #[serde(
         default = "default_timeout",
         deserialize_with = "codedance_core::time::duration::deserialize"
@@ -81,6 +83,9 @@ pub struct Config {
     /// 1,024 to 1,073,741,824. Default 16,777,216.
     #[serde(default = "default_max_answer_bytes")]
     pub max_answer_bytes: usize,
+    /// Whose PromQL the server speaks. Default: found out by asking it.
+    #[serde(default)]
+    pub dialect: Option<Dialect>,
     /// How often a request is sent at most, where the server could not be reached, broke off, or says that
     /// it is overloaded. 1 to 10. Default 4.
     #[serde(default = "default_attempts")]
@@ -104,7 +109,7 @@ pub enum Authorization {
 }
 
 const fn default_timeout() -> Duration {
-    Duration::from_secs(30)
+    Duration::from_secs(10)
 }
 
 const fn default_connect_timeout() -> Duration {
@@ -136,6 +141,7 @@ impl Config {
             connect_timeout: default_connect_timeout(),
             concurrency: default_concurrency(),
             max_answer_bytes: default_max_answer_bytes(),
+            dialect: None,
             attempts: default_attempts(),
         }
     }

@@ -58,7 +58,7 @@ async fn a_range_is_asked_from_start_to_end_by_its_step() {
         .unwrap();
     let asked = &upstream.asked()[0];
     assert_eq!(asked.path, "/api/v1/query_range");
-    for (name, expected) in [("start", "60.000"), ("end", "90.000"), ("step", "7.500")] {
+    for (name, expected) in [("start", "60.000"), ("end", "90.000"), ("step", "7500ms")] {
         assert_eq!(asked.fields[name], expected);
     }
     assert!(!asked.fields.contains_key("time"));

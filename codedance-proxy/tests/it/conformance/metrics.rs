@@ -108,10 +108,7 @@ impl Harness {
     async fn noted(&self, from: Timestamp, canary: Requests, stable: Requests) -> Window {
         loop {
             let window = Window::new(from, now());
-            let errors = MetricQuery {
-                name: "errors".to_owned(),
-                signal: Signal::ErrorRate,
-            };
+            let errors = MetricQuery::new("errors", Signal::ErrorRate);
             let question = Question {
                 stable: self.stable(),
                 canary: self.canary(),

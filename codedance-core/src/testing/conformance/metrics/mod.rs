@@ -336,10 +336,7 @@ fn quantile(share: f64) -> Quantile {
 }
 
 fn query(name: &str, signal: Signal) -> Option<MetricQuery> {
-    Some(MetricQuery {
-        name: name.to_owned(),
-        signal,
-    })
+    Some(MetricQuery::new(name, signal))
 }
 
 fn ask(

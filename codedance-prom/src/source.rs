@@ -1,0 +1,401 @@
+//! The source itself.
+
+use std::collections::BTreeMap;
+use std::hash::{DefaultHasher, Hash, Hasher};
+use std::sync::Arc;
+use std::time::{Duration, SystemTime};
+
+use async_trait::async_trait;
+use codedance_core::decision::Policy;
+use codedance_core::metrics::{MetricQuery, MetricsSource, Question, Reading, Sample, Window};
+use codedance_core::workload::{Revision, WorkloadName};
+use codedance_core::{Error, ErrorKind, Result, Timestamp};
+
+use crate::client::{Client, Row};
+use crate::dialect::{Dialect, Language};
+use crate::query::{Both, Grid, Look};
+use crate::template::{Template, Values};
+
+/// How many points in time one range query asks for: servers refuse more than 11,000.
+const POINTS: usize = 1_000;
+
+/// VictoriaMetrics repeats older points for those of a range query that are newer than this
+/// (`-search.latencyOffset`, with a second to spare), if its step is at most [`ADJUSTED_STEP`]
+/// (`-search.maxStepForPointsAdjustment`): those are asked for one by one.
+const ADJUSTED: Duration = Duration::from_secs(31);
+const ADJUSTED_STEP: Duration = Duration::from_secs(60);
+
+/// The metrics of one workload, in Prometheus or VictoriaMetrics.
+///
+/// - **One request a look**, however many metrics it has, and one more at a rollout's first look, for the
+///   past. What several metrics can be read from (the error rate and the success rate; P50, P90 and P99)
+///   is asked for once, and everything is joined with `or`, each part under a label of its own.
+/// - **Counts**, not quotients: they are exact over restarts, gaps between scrapes and series that are
+///   born late, on all servers alike.
+/// - **No data is no data**: no series, none fresh, not a number. Several series where one was expected,
+///   a partial answer and a warning are errors.
+///
+/// ```no_run
+/// use codedance_core::workload::WorkloadName;
+/// use codedance_prom::{Client, Config, Prometheus};
+///
+/// # async fn open() -> Result<(), Box<dyn std::error::Error>> {
+/// let client = Client::open(Config::new("http://prometheus:9090".parse()?)).await?;
+/// let metrics = Prometheus::new(client, &WorkloadName::new("shop/web")?).with_default("istio");
+/// # Ok(())
+/// # }
+/// ```
+#[derive(Clone, Debug)]
+pub struct Prometheus {
+    client: Client,
+    values: Values,
+    templates: Arc<BTreeMap<String, Template>>,
+    default: String,
+    resolution: Duration,
+    lookback: Duration,
+    lag: Option<Duration>,
+    spread: Duration,
+    /// Where in the spread this workload is, 0 to 1.
+    phase: f64,
+}
+
+/// What [`Prometheus::check`] found.
+#[derive(Debug, Default)]
+#[non_exhaustive]
+pub struct Checked {
+    /// The metrics that cannot be asked for, in the policy's order, each with what the server says. A
+    /// rollout should not begin before they are mended.
+    pub faults: Vec<(String, Error)>,
+    /// The metrics that the stable revision has no data of now. That may be as it should be, where there
+    /// is no traffic yet; otherwise a label is misspelt.
+    pub silent: Vec<String>,
+}
+
+impl Prometheus {
+    /// The metrics of that workload, by the [built-in templates](Template::built_in). Its name's halves
+    /// are the placeholders `{{namespace}}` and `{{workload}}`; a name without `/` has no namespace.
+    #[must_use]
+    pub fn new(client: Client, workload: &WorkloadName) -> Self {
+        let name = workload.as_str();
+        let mut values = Values::new();
+        let name = match name.split_once('/') {
+            Some((namespace, name)) => {
+                values.insert("namespace".to_owned(), namespace.to_owned());
+                name
+            }
+            None => name,
+        };
+        for variable in ["workload", "service", "ingress"] {
+            values.insert(variable.to_owned(), name.to_owned());
+        }
+        let mut hasher = DefaultHasher::new();
+        workload.as_str().hash(&mut hasher);
+        Self {
+            client,
+            values,
+            templates: Arc::new(Template::built_in()),
+            default: Template::DEFAULT.to_owned(),
+            resolution: Duration::from_secs(15),
+            lookback: Duration::from_secs(900),
+            lag: None,
+            spread: Duration::from_secs(5),
+            phase: hasher.finish() as f64 / u64::MAX as f64,
+        }
+    }
+
+    /// The same with one more template, or another of that name.
+    #[must_use]
+    pub fn with_template(mut self, name: impl Into<String>, template: Template) -> Self {
+        Arc::make_mut(&mut self.templates).insert(name.into(), template);
+        self
+    }
+
+    /// The same with another template for metrics that name none. Default `http`.
+    #[must_use]
+    pub fn with_default(mut self, name: impl Into<String>) -> Self {
+        self.default = name.into();
+        self
+    }
+
+    /// The same with a placeholder `{{name}}` of that value; `service` and `ingress` are the workload's
+    /// name unless they are set.
+    #[must_use]
+    pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
+        self.values.insert(name.into(), value.into());
+        self
+    }
+
+    /// The same for targets that are scraped at this interval, at least 1 s. Default 15 s. Restarts are
+    /// told apart that lie at least so far apart. Longer than the true interval, it loses the last
+    /// counts of what dies; much shorter, it costs the server time.
+    #[must_use]
+    pub fn with_resolution(mut self, interval: Duration) -> Self {
+        self.resolution = interval.max(Duration::from_secs(1));
+        self
+    }
+
+    /// The same with another time for which the last value of a target is remembered that cannot be
+    /// scraped, at least 5 min. Default 15 min. A counter that comes back later counts as new.
+    #[must_use]
+    pub fn with_lookback(mut self, lookback: Duration) -> Self {
+        self.lookback = lookback.max(Duration::from_secs(300));
+        self
+    }
+
+    /// The same with another time that is waited after a window's end, for what was scraped in it to
+    /// arrive. Default 2 s for Prometheus, whose scrapes are visible when they end, and 12 s for
+    /// VictoriaMetrics, which finds new series up to 10 s late. What comes later than that, and belongs to
+    /// a window before, is counted nowhere.
+    #[must_use]
+    pub fn with_lag(mut self, lag: Duration) -> Self {
+        self.lag = Some(lag);
+        self
+    }
+
+    /// The same with another time over which the looks of many workloads are spread, at most a window:
+    /// each workload has its own moment in it, always the same. Default 5 s.
+    #[must_use]
+    pub fn with_spread(mut self, spread: Duration) -> Self {
+        self.spread = spread;
+        self
+    }
+
+    /// Asks for each metric of the policy once, by itself, for revisions of these names: what the server
+    /// refuses is found here, and not in the middle of a rollout.
+    ///
+    /// # Errors
+    /// When the server cannot be asked at all.
+    pub async fn check(
+        &self,
+        policy: &Policy,
+        stable: &Revision,
+        canary: &Revision,
+    ) -> Result<Checked> {
+        let language = self.client.language().await?;
+        let to = now();
+        let grid = self.grid(policy.interval(), language);
+        let mut checked = Checked::default();
+        for metric in policy.queries() {
+            let read = async {
+                let look = self.look(std::slice::from_ref(&metric), stable, canary, grid.window)?;
+                let rows = self.ask(&look, &grid, to).await?;
+                look.readings(&rows, to, self.stale_after())
+            };
+            match read.await {
+                Ok(readings) => {
+                    let silent = |reading: &Reading| reading.stable == Sample::NoData;
+                    let own = matches!(metric.signal, codedance_core::metrics::Signal::Query(_));
+                    let nothing = |reading: &Reading| {
+                        silent(reading) && (!own || reading.canary == Sample::NoData)
+                    };
+                    if readings.iter().all(nothing) {
+                        checked.silent.push(metric.name);
+                    }
+                }
+                Err(error) if error.is_retryable() => return Err(error),
+                Err(error) => checked.faults.push((metric.name, error)),
+            }
+        }
+        Ok(checked)
+    }
+
+    /// What the looks of a rollout would have read: one window of `step` after the other, the first
+    /// beginning at `from` and the last ending at or before `to`. For a backtest.
+    ///
+    /// # Errors
+    /// When the metrics cannot be asked for, or `step` is 0.
+    pub async fn range(
+        &self,
+        metrics: &[MetricQuery],
+        (stable, canary): (&Revision, &Revision),
+        (from, to): (Timestamp, Timestamp),
+        step: Duration,
+    ) -> Result<Vec<(Window, Vec<Reading>)>> {
+        if step < Duration::from_millis(1) {
+            let error = Error::new(ErrorKind::Invalid, "read a range");
+            return Err(error.with_source("the step is 0; write a length, such as 1 minute"));
+        }
+        let look = self.look(metrics, stable, canary, step)?;
+        let grid = self.grid(step, self.client.language().await?);
+        let mut windows = Vec::new();
+        let mut begin = from;
+        while begin + step <= to {
+            windows.push(Window::new(begin, begin + step));
+            begin = begin + step;
+        }
+        let mut looks = Vec::with_capacity(windows.len());
+        let samples = self.over_time(&look, &grid, &windows).await?;
+        for (window, samples) in windows.into_iter().zip(samples) {
+            let readings = metrics.iter().zip(samples);
+            let reading = |(metric, both): (&MetricQuery, Both<Sample>)| {
+                Reading::new(&metric.name, both.canary, both.stable)
+            };
+            looks.push((window, readings.map(reading).collect()));
+        }
+        Ok(looks)
+    }
+
+    /// What these metrics ask for.
+    fn look(
+        &self,
+        metrics: &[MetricQuery],
+        stable: &Revision,
+        canary: &Revision,
+        window: Duration,
+    ) -> Result<Look> {
+        let mut values = self.values.clone();
+        for (name, revision) in [("stable", stable), ("canary", canary)] {
+            values.insert(name.to_owned(), revision.as_str().to_owned());
+        }
+        let millis = window.as_millis();
+        let window = match millis % 1_000 {
+            0 => format!("{}s", millis / 1_000),
+            _ => format!("{millis}ms"),
+        };
+        values.insert("window".to_owned(), window);
+        Look::new(metrics, &self.templates, &self.default, &values)
+    }
+
+    fn grid(&self, window: Duration, language: Language) -> Grid {
+        let step = self.resolution.min(window);
+        Grid {
+            window,
+            step,
+            lookback: self.lookback.max(step * 4),
+            language,
+        }
+    }
+
+    /// How old the newest sample of a series may be.
+    fn stale_after(&self) -> Duration {
+        (self.resolution * 2).max(Duration::from_secs(60))
+    }
+
+    /// Asks for everything at once. A query that the server refuses is taken apart, to name the metric.
+    async fn ask(&self, look: &Look, grid: &Grid, to: Timestamp) -> Result<Vec<Row>> {
+        let refused = match self.client.instant(&look.text(grid), to).await {
+            Err(error) if error.kind() == ErrorKind::Invalid => error,
+            answer => return answer,
+        };
+        for group in 0..look.groups() {
+            let alone = self.client.instant(&look.text_of(group, grid), to).await;
+            if let Err(error) = alone
+                && error.kind() == ErrorKind::Invalid
+            {
+                let operation = format!("measure `{}`", look.metric_of(group));
+                return Err(Error::new(ErrorKind::Invalid, operation).with_source(error));
+            }
+        }
+        Err(refused)
+    }
+
+    /// The samples at the ends of these windows, which are of the grid's length and follow each other.
+    async fn over_time(
+        &self,
+        look: &Look,
+        grid: &Grid,
+        windows: &[Window],
+    ) -> Result<Vec<Vec<Both<Sample>>>> {
+        let settled = match grid.language.dialect {
+            Dialect::VictoriaMetrics if grid.window <= ADJUSTED_STEP => {
+                let now = now();
+                windows.partition_point(|window| window.to + ADJUSTED <= now)
+            }
+            Dialect::VictoriaMetrics | Dialect::Prometheus => windows.len(),
+        };
+        let (settled, recent) = windows.split_at(settled);
+        let stale_after = self.stale_after();
+        let mut samples = Vec::with_capacity(windows.len());
+        for windows in settled.chunks(POINTS) {
+            let (first, last) = (windows[0].to, windows[windows.len() - 1].to);
+            let text = look.text(grid);
+            let tracks = self.client.range(&text, first, last, grid.window).await?;
+            let ends = windows.iter().map(|window| window.to);
+            samples.extend(look.over_time(&tracks, ends, stale_after)?);
+        }
+        for window in recent {
+            let rows = self.ask(look, grid, window.to).await?;
+            samples.push(look.samples(&rows, window.to, stale_after)?);
+        }
+        Ok(samples)
+    }
+
+    /// How the stable revision did before, for each metric.
+    async fn past(&self, question: &Question, language: Language) -> Result<Vec<Vec<Sample>>> {
+        let nothing = vec![Vec::new(); question.metrics.len()];
+        let Some(history) = question.history else {
+            return Ok(nothing);
+        };
+        let windows: Vec<_> = question.past().collect();
+        // What would lie before the epoch is empty, and nobody measured then.
+        let whole = windows
+            .iter()
+            .filter(|window| window.length() == history.step);
+        let asked: Vec<_> = whole.copied().collect();
+        let unasked = windows.len() - asked.len();
+        let (stable, canary) = (&question.stable, &question.canary);
+        let look = self.look(&question.metrics, stable, canary, history.step)?;
+        let grid = self.grid(history.step, language);
+        let mut past: Vec<Vec<Sample>> = nothing;
+        for samples in &mut past {
+            samples.resize(unasked, Sample::NoData);
+        }
+        for at_end in self.over_time(&look, &grid, &asked).await? {
+            for (samples, both) in past.iter_mut().zip(at_end) {
+                samples.push(both.stable);
+            }
+        }
+        Ok(past)
+    }
+
+    /// Until what was scraped in the window has arrived, and it is this workload's turn.
+    async fn turn(&self, window: Window, dialect: Dialect) {
+        let lag = self.lag.unwrap_or(match dialect {
+            Dialect::Prometheus => Duration::from_secs(2),
+            Dialect::VictoriaMetrics => Duration::from_secs(12),
+        });
+        let spread = self.spread.min(window.length()).mul_f64(self.phase);
+        let wait = (window.to + lag + spread).since(now());
+        tokio::time::sleep(wait).await;
+    }
+}
+
+#[async_trait]
+impl MetricsSource for Prometheus {
+    async fn measure(&self, question: &Question) -> Result<Vec<Reading>> {
+        let Question {
+            stable,
+            canary,
+            metrics,
+            window,
+            ..
+        } = question;
+        let length = window.length();
+        let look = self.look(metrics, stable, canary, length)?;
+        if look.is_empty() {
+            return Ok(Vec::new());
+        }
+        let language = self.client.language().await?;
+        self.turn(*window, language.dialect).await;
+        let now = async {
+            if length.is_zero() {
+                return look.readings(&[], window.to, self.stale_after());
+            }
+            let rows = self
+                .ask(&look, &self.grid(length, language), window.to)
+                .await?;
+            look.readings(&rows, window.to, self.stale_after())
+        };
+        let (readings, past) = futures::try_join!(now, self.past(question, language))?;
+        let readings = readings.into_iter().zip(past);
+        Ok(readings
+            .map(|(reading, past)| reading.with_history(past))
+            .collect())
+    }
+}
+
+fn now() -> Timestamp {
+    let since = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH);
+    let millis = i64::try_from(since.unwrap_or_default().as_millis());
+    Timestamp::from_millis(millis.unwrap_or(i64::MAX))
+}

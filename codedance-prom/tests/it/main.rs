@@ -1,6 +1,7 @@
 //! The source against the real servers.
 
 mod conformance;
+mod counts;
 mod servers;
 mod smoke;
 mod target;

@@ -4,6 +4,7 @@ mod core;
 mod decision;
 mod driver;
 mod figure;
+mod prom;
 mod proxy;
 mod store;
 
@@ -31,6 +32,8 @@ enum Name {
     Decision(decision::Args),
     /// Ten thousand rollouts under one driver: their memory and processor time
     Driver,
+    /// Looks at Prometheus and VictoriaMetrics, beside one query for each metric and side
+    Prom,
     /// The embedded proxy beside nginx, HAProxy and Envoy; takes ten minutes
     Proxy,
     /// Entries that become durable on SQLite and on Postgres, beside what the disk itself can do
@@ -47,6 +50,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
         Name::Core,
         Name::Decision(decision::Args::default()),
         Name::Driver,
+        Name::Prom,
         Name::Proxy,
         Name::Store,
     ];
@@ -57,6 +61,7 @@ pub(crate) fn run(args: &Args) -> Result<()> {
             Name::Core => core::measure()?,
             Name::Decision(args) => decision::measure(args)?,
             Name::Driver => driver::measure()?,
+            Name::Prom => prom::measure()?,
             Name::Proxy => proxy::measure()?,
             Name::Store => store::measure()?,
         });

@@ -39,7 +39,8 @@ async fn main() {
         ("victoria_metrics", Server::victoria_metrics(&address)),
     ];
     println!("scraping {ROLLOUTS} workloads");
-    tokio::time::sleep(WINDOW + 3 * SCRAPE).await;
+    // The window that is asked for ends a while ago, and has to be known from its beginning.
+    tokio::time::sleep(WINDOW + 6 * SCRAPE).await;
 
     let mut found = serde_json::Map::new();
     for (name, server) in &servers {

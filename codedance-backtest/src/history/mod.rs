@@ -146,6 +146,33 @@ impl History {
         history.check_bounds().map(|()| history)
     }
 
+    /// A recording of what a source reads of windows that follow each other, such as those of
+    /// `codedance_prom::Prometheus::range`.
+    ///
+    /// # Errors
+    /// As [`History::new`].
+    pub fn from_readings(
+        looks: impl IntoIterator<Item = (Window, Vec<Reading>)>,
+    ) -> Result<Self, HistoryError> {
+        let readings = looks.into_iter().flat_map(|(window, readings)| {
+            let at = window.to;
+            readings.into_iter().map(move |reading| (at, reading))
+        });
+        Self::new(readings.flat_map(|(at, reading)| {
+            let metric = reading.name;
+            [
+                (Side::Canary, reading.canary),
+                (Side::Stable, reading.stable),
+            ]
+            .map(|(side, sample)| Recorded {
+                metric: metric.clone(),
+                at,
+                side,
+                sample,
+            })
+        }))
+    }
+
     /// The recording of both: other metrics, or other times.
     ///
     /// # Errors

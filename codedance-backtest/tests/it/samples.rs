@@ -2,11 +2,14 @@
 
 use std::path::PathBuf;
 
-use codedance_backtest::{Backtest, Ending, History, backtest};
+use codedance_backtest::{Backtest, Ending, History, Recorded, Side, backtest};
 use codedance_core::config;
 use codedance_core::decision::{Policy, Verdict};
+use codedance_core::metrics::{Reading, Sample, Window};
 use codedance_core::plan::Plan;
 use serde::Deserialize;
+
+use crate::world::at;
 
 #[path = "../../../examples/backtest/data/tables.rs"]
 mod tables;
@@ -67,4 +70,24 @@ fn an_incident_of_everybody_is_not_blamed_on_the_canary() {
     assert_eq!(gone.ending, Ending::Promoted, "{gone}");
     let rolls_back = |look: &codedance_backtest::Look| look.assessment.verdict == Verdict::Rollback;
     assert!(!gone.looks.iter().any(rolls_back));
+}
+
+#[test]
+fn readings_of_a_range_are_a_recording() {
+    let counts = |bad| Sample::Counts { bad, total: 500 };
+    let looks = (0..4_u32).map(|index| {
+        let reading = Reading::new("errors", counts(u64::from(index)), counts(9));
+        (Window::new(at(index), at(index + 1)), vec![reading])
+    });
+    let history = History::from_readings(looks).unwrap();
+    let same = (0..4_u32).flat_map(|index| {
+        let side = |side, bad| Recorded {
+            metric: "errors".to_owned(),
+            at: at(index + 1),
+            side,
+            sample: counts(bad),
+        };
+        [side(Side::Canary, index.into()), side(Side::Stable, 9)]
+    });
+    assert_eq!(history, History::new(same).unwrap());
 }

@@ -51,6 +51,7 @@
 mod config;
 mod contest;
 mod levels;
+mod likelihood;
 mod noise;
 mod odds;
 mod power;

@@ -1,5 +1,6 @@
 //! What a judge is shown.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -63,6 +64,9 @@ impl<'a> Evidence<'a> {
     }
 }
 
+/// How many bytes most memories take at most; room for so many is made before one is written.
+const USUAL: usize = 2_048;
+
 /// How an empty memory is written.
 const NOTHING: &str = "null";
 
@@ -70,7 +74,15 @@ const NOTHING: &str = "null";
 ///
 /// Kept as JSON text, which takes less room than a tree of values: a process may hold ten thousand.
 #[derive(Clone, Debug, Default)]
-pub struct Memory(Option<Arc<str>>);
+pub struct Memory(Option<Kept>);
+
+#[derive(Clone, Debug)]
+enum Kept {
+    Text(Arc<str>),
+    /// Several memories, which are written as an array. Kept apart, so that each judge of several finds its
+    /// own again without a search.
+    Parts(Arc<[Memory]>),
+}
 
 impl Memory {
     /// Keeps `value`.
@@ -84,7 +96,9 @@ impl Memory {
     /// code that its first test shows.
     #[must_use]
     pub fn of<T: Serialize>(value: &T) -> Self {
-        match serde_json::to_string(value) {
+        let mut text = Vec::with_capacity(USUAL);
+        let written = serde_json::to_writer(&mut text, value);
+        match written.and_then(|()| String::from_utf8(text).map_err(serde::ser::Error::custom)) {
             Ok(text) => Self::from_text(&text),
             Err(error) => panic!("a judge's memory must be plain data: {error}"),
         }
@@ -93,7 +107,7 @@ impl Memory {
     /// What was kept, or the default at the first look and after the judge's own shape has changed.
     #[must_use]
     pub fn recall<T: DeserializeOwned + Default>(&self) -> T {
-        serde_json::from_str(self.text()).unwrap_or_default()
+        serde_json::from_str(&self.text()).unwrap_or_default()
     }
 
     /// Whether nothing was kept yet.
@@ -104,38 +118,47 @@ impl Memory {
 
     /// The part at `index` of what [`Memory::join`] put together; empty if there is none.
     pub(super) fn part(&self, index: usize) -> Self {
-        let parts: Vec<&RawValue> = serde_json::from_str(self.text()).unwrap_or_default();
-        parts
-            .get(index)
-            .map_or_else(Self::default, |part| Self::from_text(part.get()))
+        match &self.0 {
+            None => Self::default(),
+            Some(Kept::Parts(parts)) => parts.get(index).cloned().unwrap_or_default(),
+            Some(Kept::Text(text)) => {
+                let parts: Vec<&RawValue> = serde_json::from_str(text).unwrap_or_default();
+                parts
+                    .get(index)
+                    .map_or_else(Self::default, |part| Self::from_text(part.get()))
+            }
+        }
     }
 
     /// Several memories as one, in their order; empty if there are none.
     pub(super) fn join(parts: Vec<Self>) -> Self {
-        if parts.is_empty() {
-            return Self::default();
-        }
-        let parts: Vec<_> = parts.iter().map(Self::text).collect();
-        Self::from_text(&format!("[{}]", parts.join(",")))
+        Self((!parts.is_empty()).then(|| Kept::Parts(parts.into())))
     }
 
     fn from_text(text: &str) -> Self {
-        Self((text != NOTHING).then(|| text.into()))
+        Self((text != NOTHING).then(|| Kept::Text(text.into())))
     }
 
-    fn text(&self) -> &str {
-        self.0.as_deref().unwrap_or(NOTHING)
+    fn text(&self) -> Cow<'_, str> {
+        match &self.0 {
+            None => NOTHING.into(),
+            Some(Kept::Text(text)) => (&**text).into(),
+            Some(Kept::Parts(parts)) => {
+                let parts: Vec<_> = parts.iter().map(Self::text).collect();
+                format!("[{}]", parts.join(",")).into()
+            }
+        }
     }
 
     fn value(&self) -> Value {
-        serde_json::from_str(self.text()).unwrap_or_default()
+        serde_json::from_str(&self.text()).unwrap_or_default()
     }
 }
 
 /// A store may put the keys of an object in another order.
 impl PartialEq for Memory {
     fn eq(&self, other: &Self) -> bool {
-        self.0 == other.0 || self.value() == other.value()
+        self.text() == other.text() || self.value() == other.value()
     }
 }
 

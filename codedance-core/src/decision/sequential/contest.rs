@@ -105,9 +105,8 @@ impl Contest {
             Interval::new((canary.bad, canary.total), (stable.bad, stable.total))
         {
             let noise = self.scatter.noise(worse.noise);
-            let weigh = |against: &Hypotheses| {
-                interval.evidence(noise, against.null, &against.alternatives)
-            };
+            let weigh =
+                |against: &Hypotheses| interval.factors(noise, against.null, &against.alternatives);
             self.worse.pay(&weigh(worse));
             if let Some(proof) = &mut self.proof {
                 proof.pay(&weigh(much_worse));

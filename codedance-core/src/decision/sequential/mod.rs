@@ -51,6 +51,7 @@
 mod config;
 mod contest;
 mod levels;
+mod likelihood;
 mod noise;
 mod odds;
 mod power;
@@ -79,7 +80,7 @@ pub(super) const PROOF: f64 = 20.0;
 pub(super) struct Evidence {
     /// The mean wealth of all metrics that are counted; 1 if there is none.
     pub(super) worse: f64,
-    /// The metric that says the most, and the mean wealth again.
+    /// The metric that says the most, and the mean wealth again; `None` unless that is a suspicion, or enough.
     pub(super) comparison: Option<Comparison>,
     /// The mean wealth of all metrics of which only a value is known.
     pub(super) values: f64,
@@ -121,8 +122,9 @@ impl Trials {
         if !self.closed {
             let new_stage = stage != self.stage;
             self.stage = stage;
+            let rates = trial::rates(config);
             for ((watch, trial), reading) in watches.iter().zip(&mut self.each).zip(readings) {
-                trial.look(config, watch, *reading, new_stage);
+                trial.look(config, &rates, watch, *reading, new_stage);
             }
         }
         let evidence = self.evidence(config, watches);
@@ -186,6 +188,8 @@ impl Trials {
         } else {
             1.0
         };
+        let telling = evidence.worse >= SUSPICION.min(config.alpha.recip());
+        let comparison = comparison.filter(|_| telling);
         evidence.comparison = comparison.map(|(watch, strand)| Comparison {
             metric: watch.name.clone(),
             canary_bad: strand.canary.bad,

@@ -1,6 +1,9 @@
 //! How much the share of bad requests wanders from interval to interval by itself.
 
-use serde::{Deserialize, Serialize};
+use std::fmt;
+
+use serde::de::{self, Visitor};
+use serde::{Deserialize, Deserializer, Serialize};
 
 /// How many intervals are enough to know the noise.
 pub(super) const ENOUGH: u16 = 60;
@@ -54,7 +57,7 @@ impl Noise {
 ///
 /// Once [`ENOUGH`] intervals are known it is settled: what the rollout itself does to the stable side must not
 /// become its yardstick. One number is kept then, which is what a snapshot has room for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 #[serde(untagged)]
 pub(super) enum Scatter {
     /// The coefficient of variation of the odds of a bad request; 0 if counting explains all of it.
@@ -66,6 +69,41 @@ pub(super) enum Scatter {
 impl Default for Scatter {
     fn default() -> Self {
         Self::Gathering(Past::default())
+    }
+}
+
+/// A number is [`Scatter::Known`], a list [`Scatter::Gathering`]. Each look reads many of them, and a derived
+/// implementation would put all of them aside before it knows which.
+impl<'de> Deserialize<'de> for Scatter {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        struct Either;
+
+        impl<'de> Visitor<'de> for Either {
+            type Value = Scatter;
+
+            fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str("a coefficient of variation, or what was seen so far")
+            }
+
+            fn visit_f64<E: de::Error>(self, variation: f64) -> Result<Scatter, E> {
+                Ok(Scatter::Known(variation as f32))
+            }
+
+            fn visit_u64<E: de::Error>(self, variation: u64) -> Result<Scatter, E> {
+                Ok(Scatter::Known(variation as f32))
+            }
+
+            fn visit_i64<E: de::Error>(self, variation: i64) -> Result<Scatter, E> {
+                Ok(Scatter::Known(variation as f32))
+            }
+
+            fn visit_seq<A: de::SeqAccess<'de>>(self, past: A) -> Result<Scatter, A::Error> {
+                Past::deserialize(de::value::SeqAccessDeserializer::new(past))
+                    .map(Scatter::Gathering)
+            }
+        }
+
+        deserializer.deserialize_any(Either)
     }
 }
 

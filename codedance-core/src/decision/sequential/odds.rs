@@ -1,5 +1,6 @@
 //! How much one interval speaks for one ratio between canary and stable rather than for another.
 
+use super::likelihood::Likelihood;
 use super::noise::Noise;
 
 /// One interval cannot raise the evidence by more than this factor, so that no single one convicts.
@@ -11,18 +12,18 @@ pub(super) const ALTERNATIVES: usize = 5;
 /// Both sides of one interval: how many were bad, of how many.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Interval {
-    canary: Side,
-    stable: Side,
+    pub(super) canary: Side,
+    pub(super) stable: Side,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
-struct Side {
-    bad: f64,
-    good: f64,
+pub(super) struct Side {
+    pub(super) bad: f64,
+    pub(super) good: f64,
 }
 
 impl Side {
-    const fn total(self) -> f64 {
+    pub(super) const fn total(self) -> f64 {
         self.bad + self.good
     }
 }
@@ -49,202 +50,106 @@ impl Interval {
         })
     }
 
-    /// The log-likelihood ratios of `alternatives` over `null`, all of them logarithms of the ratio
-    /// between the canary's odds of a bad request and the stable side's, each at most ln [`MOST`].
-    pub(super) fn evidence(
+    /// The likelihood ratios of `alternatives` over `null`, each at most [`MOST`]. Both are logarithms of the
+    /// ratio between the canary's odds of a bad request and the stable side's.
+    pub(super) fn factors(
         &self,
         noise: Noise,
         null: f64,
         alternatives: &[f64; ALTERNATIVES],
     ) -> [f64; ALTERNATIVES] {
-        let mut evidence = [0.0; ALTERNATIVES];
         // Without a bad request nothing tells one ratio from another.
         if self.canary.bad + self.stable.bad == 0.0 {
-            return evidence;
+            return [1.0; ALTERNATIVES];
         }
         let likelihood = Likelihood::of(self);
-        if let Some(deviation) = noise.deviation() {
-            let (base, means) = likelihood.means_around(null, alternatives, deviation);
-            for (mean, out) in means.iter().zip(&mut evidence) {
-                *out = (mean / base).ln();
-            }
+        let factors = if let Some(deviation) = noise.deviation() {
+            let (base, means) = means_around(&likelihood, null, alternatives, deviation);
+            means.map(|mean| mean / base)
         } else {
-            let ln_at = |ratio: f64| likelihood.ln_at(ratio, ratio.exp());
-            let base = ln_at(null);
-            for (alternative, out) in alternatives.iter().zip(&mut evidence) {
-                *out = ln_at(*alternative) - base;
-            }
-        }
+            let base = likelihood.ln_at(null);
+            alternatives.map(|alternative| (likelihood.ln_at(alternative) - base).exp())
+        };
         // Both means vanish only where no hypothesis comes near the counts: no evidence then.
-        evidence.map(|ln| {
-            if ln.is_finite() {
-                ln.min(MOST.ln())
+        factors.map(|factor| {
+            if factor > 0.0 && factor.is_finite() {
+                factor.min(MOST)
             } else {
-                0.0
+                1.0
             }
         })
     }
 }
 
-/// From which share of bad requests on they count as common, and from which share of bad ones up
-/// to which share of good ones the approximation of the common form is right to 3 digits.
-const COMMON: f64 = 0.05;
-const ENOUGH: f64 = 25.0;
+/// The means of a likelihood when the log odds ratio scatters around the null hypothesis and around each
+/// alternative, up to a factor that all have in common.
+///
+/// Summed over an even grid, which converges faster than any power of its spacing for functions as
+/// smooth as these; the ratios of these means are right to 3 digits at worst, usually to 6.
+fn means_around(
+    likelihood: &Likelihood,
+    null: f64,
+    alternatives: &[f64; ALTERNATIVES],
+    deviation: f64,
+) -> (f64, [f64; ALTERNATIVES]) {
+    let lowest = alternatives.iter().copied().fold(null, f64::min);
+    let highest = alternatives.iter().copied().fold(null, f64::max);
+    let scale = deviation / STANDARD_DEVIATION;
+    let middle = f64::midpoint(lowest, highest);
 
-/// The likelihood of an interval's counts, given how many were bad in all, as a function of the log odds
-/// ratio.
-#[derive(Clone, Copy, Debug)]
-struct Likelihood {
-    interval: Interval,
-    form: Form,
-    /// Where it is highest, and how wide it is there, roughly.
-    peak: f64,
-    width: f64,
-}
+    // Outside this range the likelihood is negligible, and so is the noise. What lies between the peak and
+    // a hypothesis far from it is cut off: such a hypothesis is out of the question anyway.
+    let (peak, width) = (likelihood.peak, likelihood.width);
+    let (near, far) = (lowest - 7.0 * deviation, highest + 7.0 * deviation);
+    let (open_below, open_above) = likelihood.open_ends();
+    let reach = width * (8.0 + (width / scale).min(2.0));
+    let (below, above) = (peak - reach, peak + reach);
+    let from = if open_below { near } else { near.max(below) };
+    let to = if open_above { far } else { far.min(above) };
+    let (from, to) = if from < to {
+        (from, to)
+    } else {
+        (below, above)
+    };
+    let narrow = (width.powi(-2) + deviation.powi(-2)).sqrt().recip();
+    let step = (SPACING * narrow).clamp((to - from) / POINTS as f64, (to - from) / 8.0);
 
-#[derive(Clone, Copy, Debug, PartialEq)]
-enum Form {
-    /// Each bad request is the canary's with the same chance.
-    Rare,
-    /// Each request is bad with its side's own chance.
-    Common,
-}
-
-impl Likelihood {
-    fn of(interval: &Interval) -> Self {
-        let Interval { canary, stable } = *interval;
-        let (bad, good) = (canary.bad + stable.bad, canary.good + stable.good);
-        let share = bad / (bad + good);
-        let ratio = |a: f64, b: f64| ((a + 0.5) / (b + 0.5)).ln();
-        let variance = |a: f64, b: f64| (a + 0.5).recip() + (b + 0.5).recip();
-        let bad_ones = variance(canary.bad, stable.bad);
-        if share >= COMMON && share * good >= ENOUGH {
-            return Self {
-                interval: *interval,
-                form: Form::Common,
-                peak: ratio(canary.bad, canary.good) - ratio(stable.bad, stable.good),
-                width: (bad_ones + variance(canary.good, stable.good)).sqrt(),
-            };
-        }
-        Self {
-            interval: *interval,
-            form: Form::Rare,
-            peak: ratio(canary.bad, stable.bad) - (canary.total() / stable.total()).ln(),
-            width: bad_ones.sqrt(),
-        }
+    let power = |exponent: f64| (exponent / scale).clamp(-300.0, 300.0).exp();
+    let mut shifts = [power(middle - null); 1 + ALTERNATIVES];
+    for (shift, alternative) in shifts[1..].iter_mut().zip(alternatives) {
+        *shift = power(middle - alternative);
     }
-
-    /// Whether it does not vanish for small ratios, and for large ones: nothing seen rules them out.
-    fn open_ends(&self) -> (bool, bool) {
-        let Interval { canary, stable } = self.interval;
-        let none = |count: f64| self.form == Form::Common && count < 1.0;
-        (
-            canary.bad < 1.0 || none(stable.good),
-            stable.bad < 1.0 || none(canary.good),
-        )
-    }
-
-    /// The logarithm of the likelihood at a log odds ratio, and at the same as odds.
-    fn ln_at(&self, ratio: f64, odds: f64) -> f64 {
-        let Interval { canary, stable } = self.interval;
-        let bad = canary.bad + stable.bad;
-        let (ours, theirs) = (canary.total(), stable.total());
-        if self.form == Form::Rare {
-            return canary.bad * ratio - bad * ((theirs + ours * odds) / (ours + theirs)).ln();
-        }
-        // How many of the bad ones are the canary's on average: x with x (k − m + x) = r (n − x) (m − x).
-        let linear = theirs - bad + odds * (ours + bad);
-        let product = odds * ours * bad;
-        let root = (linear * linear + 4.0 * (1.0 - odds) * product)
-            .max(0.0)
-            .sqrt();
-        let expected = 2.0 * product / (linear + root);
-        let (p, s) = (expected / ours, (bad - expected) / theirs);
-        let (p, s) = (p.clamp(LEAST, 1.0 - LEAST), s.clamp(LEAST, 1.0 - LEAST));
-        let variance = ours * p * (1.0 - p) + theirs * s * (1.0 - s);
-        canary.bad * p.ln()
-            + canary.good * (1.0 - p).ln()
-            + stable.bad * s.ln()
-            + stable.good * (1.0 - s).ln()
-            + variance.ln() / 2.0
-    }
-
-    /// The means of the likelihood when the log odds ratio scatters around the null hypothesis and around
-    /// each alternative, up to a factor that all have in common.
-    ///
-    /// Summed over an even grid, which converges faster than any power of its spacing for functions as
-    /// smooth as these; the ratios of these means are right to 3 digits at worst, usually to 6.
-    fn means_around(
-        &self,
-        null: f64,
-        alternatives: &[f64; ALTERNATIVES],
-        deviation: f64,
-    ) -> (f64, [f64; ALTERNATIVES]) {
-        let lowest = alternatives.iter().copied().fold(null, f64::min);
-        let highest = alternatives.iter().copied().fold(null, f64::max);
-        let scale = deviation / STANDARD_DEVIATION;
-        let middle = f64::midpoint(lowest, highest);
-
-        // Outside this range the likelihood is negligible, and so is the noise. What lies between the peak and
-        // a hypothesis far from it is cut off: such a hypothesis is out of the question anyway.
-        let (peak, width) = (self.peak, self.width);
-        let (near, far) = (lowest - 7.0 * deviation, highest + 7.0 * deviation);
-        let (open_below, open_above) = self.open_ends();
-        let reach = width * (8.0 + (width / scale).min(2.0));
-        let (below, above) = (peak - reach, peak + reach);
-        let from = if open_below { near } else { near.max(below) };
-        let to = if open_above { far } else { far.min(above) };
-        let (from, to) = if from < to {
-            (from, to)
-        } else {
-            (below, above)
-        };
-        let narrow = (width.powi(-2) + deviation.powi(-2)).sqrt().recip();
-        let steps = ((to - from) / (SPACING * narrow))
-            .ceil()
-            .clamp(8.0, (POINTS - 1) as f64);
-        let step = (to - from) / steps;
-        let points = steps as usize + 1;
-
-        let mut ln = [0.0; POINTS];
-        let mut most = f64::NEG_INFINITY;
-        let (mut odds, growth) = (from.exp(), step.exp());
-        for (index, ln) in ln[..points].iter_mut().enumerate() {
-            *ln = self.ln_at(from + step * index as f64, odds);
-            odds *= growth;
-            most = most.max(*ln);
-        }
-
-        let power = |exponent: f64| (exponent / scale).clamp(-300.0, 300.0).exp();
-        let base_shift = power(middle - null);
-        let shifts = alternatives.map(|alternative| power(middle - alternative));
-        let density = |y: f64| {
-            let rest = (1.0 + y).recip();
-            let logistic = y * rest * rest;
-            logistic * logistic
-        };
-        let (mut base, mut means) = (0.0, [0.0; ALTERNATIVES]);
-        let (mut place, growth) = (power(from - middle), power(step));
-        for ln in &ln[..points] {
-            let likelihood = (ln - most).exp();
-            base += likelihood * density(place * base_shift);
+    // From the peak, or what is next to it, up and then down; the peak itself counts once.
+    let mut means = [0.0; 1 + ALTERNATIVES];
+    let mut heights = [1.0; POINTS + 2];
+    let start = peak.clamp(from, to);
+    let (begin, growth) = (power(start - middle), power(step));
+    for (step, range, growth, first) in [
+        (step, to - start, growth, 0),
+        (-step, start - from, growth.recip(), 1),
+    ] {
+        let steps = (range / step.abs()).ceil() as usize;
+        let walked = likelihood.walk(start, step, &mut heights[1..=steps.min(POINTS + 1)]);
+        let mut place = if first == 0 { begin } else { begin * growth };
+        for height in &heights[first..=walked] {
             for (mean, shift) in means.iter_mut().zip(&shifts) {
-                *mean += likelihood * density(place * shift);
+                let y = place * shift;
+                let rest = (1.0 + y).recip();
+                let logistic = y * rest * rest;
+                *mean += height * (logistic * logistic);
             }
             place *= growth;
         }
-        (base, means)
     }
+    let [base, means @ ..] = means;
+    (base, means)
 }
 
 /// How far the grid's points are apart, in terms of the width of what is summed.
 const SPACING: f64 = 1.25;
 
-/// How many points the grid has at most.
-const POINTS: usize = 64;
-
-/// Chances are kept this far from certainty, so that their logarithms stay finite.
-const LEAST: f64 = 1e-15;
+/// How many points the grid has at most, but for its ends.
+const POINTS: usize = 62;
 
 /// The standard deviation of the noise's law at scale 1: √(π²/3 − 2).
 const STANDARD_DEVIATION: f64 = 1.135_733_9;
@@ -252,9 +157,22 @@ const STANDARD_DEVIATION: f64 = 1.135_733_9;
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::decision::sequential::likelihood::{COMMON, ENOUGH, Form};
 
     const NULL: f64 = 0.024_692_61;
     const ALTERNATIVES_OF_RATES: [f64; 5] = [0.25, 0.64, 1.1, 1.95, 3.7];
+
+    impl Interval {
+        /// The logarithms of the factors.
+        fn evidence(
+            &self,
+            noise: Noise,
+            null: f64,
+            alternatives: &[f64; ALTERNATIVES],
+        ) -> [f64; ALTERNATIVES] {
+            self.factors(noise, null, alternatives).map(f64::ln)
+        }
+    }
 
     fn deviation(variation: f64) -> f64 {
         Noise::of_shares(variation).deviation().unwrap()
@@ -265,7 +183,7 @@ mod tests {
         let scale = deviation / STANDARD_DEVIATION;
         let points: Vec<(f64, f64)> = (0..40_000)
             .map(|index| -40.0 + f64::from(index) * 0.002)
-            .map(|ratio| (ratio, likelihood.ln_at(ratio, ratio.exp())))
+            .map(|ratio| (ratio, likelihood.ln_at(ratio)))
             .collect();
         let ln_mean = |center: f64| {
             let ln = |(ratio, likelihood): &(f64, f64)| {

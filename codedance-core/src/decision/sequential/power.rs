@@ -34,9 +34,9 @@ impl Growth {
                 let Some(interval) = Interval::new(sides.0, sides.1) else {
                     continue;
                 };
-                let found = interval.evidence(noise, hypotheses.null, &hypotheses.alternatives);
+                let found = interval.factors(noise, hypotheses.null, &hypotheses.alternatives);
                 let probability = chance * stable_chance;
-                for (index, ln) in found.iter().enumerate() {
+                for (index, ln) in found.map(f64::ln).into_iter().enumerate() {
                     growth.mean[index] += probability * ln;
                     growth.variance[index] += probability * ln * ln;
                 }

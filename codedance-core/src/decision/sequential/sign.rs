@@ -22,7 +22,7 @@ impl Signs {
         if let Some(worse) = worse {
             self.0.pay(&CHANCES.map(|chance| {
                 let chance = if worse { chance } else { 1.0 - chance };
-                (2.0 * chance).ln()
+                2.0 * chance
             }));
         }
     }

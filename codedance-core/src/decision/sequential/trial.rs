@@ -104,10 +104,12 @@ impl Trial {
         }
     }
 
-    /// Takes in one look; a missing or unusable reading tells nothing.
+    /// Takes in one look; a missing or unusable reading tells nothing. `rates` are the [hypotheses](rates) about
+    /// every rate.
     pub(super) fn look(
         &mut self,
         config: &SequentialConfig,
+        rates: &Hypotheses,
         watch: &Watch,
         reading: Option<&Reading>,
         new_stage: bool,
@@ -129,7 +131,7 @@ impl Trial {
             Self::Rate(contest) => {
                 contest.begin(new_stage, config.confirmed);
                 if let Some((canary, stable)) = reading.and_then(|reading| both(reading, counts)) {
-                    contest.look(canary, stable, &rates(config), &MUCH_WORSE);
+                    contest.look(canary, stable, rates, &MUCH_WORSE);
                 }
             }
             Self::Latency(levels) => {

@@ -87,10 +87,10 @@ impl Wealth {
         self.cash = (f64::from(self.cash) - more) as f32;
     }
 
-    /// Pays each stake by the log-likelihood ratio of its alternative.
-    pub(super) fn pay(&mut self, evidence: &[f64; ALTERNATIVES]) {
-        for (stake, evidence) in self.staked.iter_mut().zip(evidence) {
-            *stake = kept(f64::from(*stake) * evidence.exp());
+    /// Multiplies each stake by the likelihood ratio of its alternative.
+    pub(super) fn pay(&mut self, factors: &[f64; ALTERNATIVES]) {
+        for (stake, factor) in self.staked.iter_mut().zip(factors) {
+            *stake = kept(f64::from(*stake) * factor);
         }
     }
 

@@ -234,10 +234,12 @@ impl Shop {
 
     /// Takes note of what a scrape now shows.
     fn show(&mut self) {
+        // What is not shown any more begins at 0 if it comes again.
+        let before = std::mem::take(&mut self.shown);
         for (key, value) in self.exposition.samples() {
-            let before = self.shown.insert(key.clone(), value);
-            let more = match before {
-                Some(before) if value >= before => value - before,
+            self.shown.insert(key.clone(), value);
+            let more = match before.get(&key) {
+                Some(&before) if value >= before => value - before,
                 _ => value,
             };
             *self.known.entry(key).or_default() += more;

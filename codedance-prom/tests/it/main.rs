@@ -2,6 +2,8 @@
 
 mod conformance;
 mod kinds;
+mod readme;
+mod refusals;
 mod servers;
 mod smoke;
 mod target;

@@ -1,4 +1,4 @@
-//! Metrics of both revisions of a workload from Prometheus and VictoriaMetrics, as counts.
+#![doc = include_str!("../README.md")]
 
 mod client;
 mod dialect;

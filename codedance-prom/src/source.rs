@@ -85,8 +85,14 @@ impl Prometheus {
             }
             None => name,
         };
-        for variable in ["workload", "service", "ingress"] {
+        for variable in ["workload", "service", "ingress", "route"] {
             values.insert(variable.to_owned(), name.to_owned());
+        }
+        for (variable, value) in [
+            ("reporter", "destination"),
+            ("namespace_label", "namespace"),
+        ] {
+            values.insert(variable.to_owned(), value.to_owned());
         }
         let mut hasher = DefaultHasher::new();
         workload.as_str().hash(&mut hasher);
@@ -117,8 +123,8 @@ impl Prometheus {
         self
     }
 
-    /// The same with a placeholder `{{name}}` of that value; `service` and `ingress` are the workload's
-    /// name unless they are set.
+    /// The same with a placeholder `{{name}}` of that value. Unless they are set, `service`, `ingress` and
+    /// `route` are the workload's name, `reporter` is `destination` and `namespace_label` is `namespace`.
     #[must_use]
     pub fn with_variable(mut self, name: impl Into<String>, value: impl Into<String>) -> Self {
         self.values.insert(name.into(), value.into());

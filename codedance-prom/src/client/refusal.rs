@@ -123,8 +123,25 @@ pub(super) fn complaint_of_success(
 }
 
 fn complaint(body: &[u8]) -> Option<Complaint> {
-    let complaint: Complaint = serde_json::from_slice(body).ok()?;
+    let mut complaint: Complaint = serde_json::from_slice(body).ok()?;
+    if let Some(why) = without_query(&complaint.error) {
+        complaint.error = why.to_owned();
+    }
     (complaint.status == "error").then_some(complaint)
+}
+
+/// VictoriaMetrics repeats the query, which is long, before it says what is wrong with it.
+fn without_query(error: &str) -> Option<&str> {
+    let rest = error.strip_prefix("error when executing query=\"")?;
+    let mut escaped = false;
+    let end = rest.find(|c| {
+        let ends = c == '"' && !escaped;
+        escaped = c == '\\' && !escaped;
+        ends
+    })?;
+    // What follows are the times, in parentheses.
+    let (_, why) = rest[end..].split_once("): ")?;
+    Some(why)
 }
 
 fn is_json(content_type: &[u8]) -> bool {
@@ -343,6 +360,24 @@ mod tests {
         let text = "the server sends on to https://sso.example/login; write the address";
         assert!(fault.to_string().starts_with(text), "{fault}");
         assert_eq!(fault.kind(), ErrorKind::Invalid);
+    }
+
+    #[test]
+    fn the_reason_is_told_without_the_query() {
+        for (error, told) in [
+            (
+                r#"error when executing query="m{a=\"): x\"}\\" for (time=1, step=2): missing \"b\""#,
+                Some(r#"missing \"b\""#),
+            ),
+            (
+                "error when executing query=\"m\" on the time range (start=1, end=2, step=1): no",
+                Some("no"),
+            ),
+            ("error when executing query=\"m", None),
+            ("parse error: \"m\" (1): no", None),
+        ] {
+            assert_eq!(without_query(error), told, "{error}");
+        }
     }
 
     #[test]

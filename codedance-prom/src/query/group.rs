@@ -4,75 +4,16 @@ use std::collections::BTreeMap;
 use std::time::Duration;
 
 use codedance_core::Timestamp;
-use codedance_core::metrics::{Histogram, Sample};
-use regex::Regex;
+use codedance_core::metrics::Sample;
 
+use super::histogram::{Natives, histograms, whole};
 use super::increase::{Grid, newest};
 use super::rows::Rows;
 use super::selector::Selector;
-use crate::client::NativeBuckets;
-
-/// The bounds into which native histograms are counted, in seconds: every second of their own finer ones
-/// down to schema 1, so that each of their buckets lies within one of these. From 1 ms to 64 s.
-fn native_bounds() -> Vec<f64> {
-    (-20..=12)
-        .map(|half| 2_f64.powf(f64::from(half) / 2.0))
-        .collect()
-}
-
-/// How the sides are told apart.
-#[derive(Clone, Debug)]
-pub(crate) struct Sides {
-    pub(crate) label: String,
-    pub(crate) stable: Regex,
-    pub(crate) canary: Regex,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Side {
-    Stable,
-    Canary,
-}
-
-/// A value for either side.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub(crate) struct Both<T> {
-    pub(crate) stable: T,
-    pub(crate) canary: T,
-}
-
-impl<T> Both<T> {
-    pub(crate) const fn of(&mut self, side: Side) -> &mut T {
-        match side {
-            Side::Stable => &mut self.stable,
-            Side::Canary => &mut self.canary,
-        }
-    }
-
-    fn map<U>(self, mut f: impl FnMut(T) -> U) -> Both<U> {
-        Both {
-            stable: f(self.stable),
-            canary: f(self.canary),
-        }
-    }
-}
-
-impl Sides {
-    fn of(&self, labels: &BTreeMap<String, String>) -> Option<Side> {
-        let value = labels.get(&self.label).map_or("", String::as_str);
-        // Where one pattern is wider than the other (`.+`), the stable side's own is the narrower.
-        if self.stable.is_match(value) {
-            Some(Side::Stable)
-        } else if self.canary.is_match(value) {
-            Some(Side::Canary)
-        } else {
-            None
-        }
-    }
-}
+use super::sides::{Both, Sides};
 
 /// What is asked of the server at once. The same for all metrics that can be read from its answer.
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Group {
     /// Requests by status.
     Requests {
@@ -131,40 +72,6 @@ pub(crate) struct TooMany {
 }
 
 impl Group {
-    /// Whether both ask the same.
-    pub(crate) fn same(&self, other: &Self) -> bool {
-        match (self, other) {
-            (
-                Self::Requests {
-                    selector: a,
-                    status: x,
-                    ..
-                },
-                Self::Requests {
-                    selector: b,
-                    status: y,
-                    ..
-                },
-            ) => a == b && x == y,
-            (Self::Buckets { selector: a, .. }, Self::Buckets { selector: b, .. })
-            | (Self::Native { selector: a, .. }, Self::Native { selector: b, .. }) => a == b,
-            (
-                Self::Summary {
-                    selector: a,
-                    quantile: x,
-                    ..
-                },
-                Self::Summary {
-                    selector: b,
-                    quantile: y,
-                    ..
-                },
-            ) => a == b && x.total_cmp(y).is_eq(),
-            (Self::Own(a), Self::Own(b)) => a == b,
-            _ => false,
-        }
-    }
-
     /// The expressions that are asked, each with the letter that its rows bear.
     pub(crate) fn parts(&self, grid: &Grid) -> Vec<(char, String)> {
         let counted = |sides: &Sides, selector: &Selector, by: &[&str]| {
@@ -203,7 +110,8 @@ impl Group {
                 let label = &sides.label;
                 let mut parts = counted(sides, &selector.with_suffix("_count"), &[label]);
                 let quantile = selector.equal("quantile", &quantile.to_string());
-                parts.push(('q', format!("avg by ({label}) ({quantile})")));
+                // A replica without requests shows NaN.
+                parts.push(('q', format!("avg by ({label}) ({quantile} >= 0)")));
                 parts
             }
             Self::Own(Own::Whole(text)) => vec![('v', own(text))],
@@ -264,28 +172,13 @@ impl Group {
                 Found::Samples(histograms(below, fresh))
             }
             Self::Native { sides, unit, .. } => {
-                let bounds = native_bounds();
-                let mut counts: Both<Option<Vec<u64>>> = Both::default();
+                let mut natives = Natives::new(*unit);
                 for (labels, native) in rows.natives(&tag('i')) {
                     if let Some(side) = sides.of(labels) {
-                        let empty = || vec![0; bounds.len() + 1];
-                        let counts = counts.of(side).get_or_insert_with(empty);
-                        count_native(native, *unit, &bounds, counts);
+                        natives.add(side, native);
                     }
                 }
-                let fresh = fresh(sides);
-                let bounds: std::sync::Arc<[f64]> = bounds.into();
-                let sample = |(counts, fresh): (Option<Vec<u64>>, bool)| match counts {
-                    Some(counts) if fresh => histogram(std::sync::Arc::clone(&bounds), counts),
-                    Some(_) | None => Sample::NoData,
-                };
-                Found::Samples(
-                    Both {
-                        stable: (counts.stable, fresh.stable),
-                        canary: (counts.canary, fresh.canary),
-                    }
-                    .map(sample),
-                )
+                Found::Samples(natives.samples(fresh(sides)))
             }
             Self::Summary { sides, unit, .. } => {
                 let fresh = fresh(sides);
@@ -335,81 +228,4 @@ fn one(rows: &Rows<'_>, tag: &str) -> Result<Sample, TooMany> {
     }
     let number = rows.numbers(tag).next().map(|(_, number)| number);
     Ok(number.map_or(Sample::NoData, Sample::Gauge))
-}
-
-/// Counts are whole; what is not is what a server rounded.
-#[expect(
-    clippy::cast_possible_truncation,
-    clippy::cast_sign_loss,
-    reason = "rounded and not negative"
-)]
-fn whole(count: f64) -> u64 {
-    count.round().max(0.0) as u64
-}
-
-/// Histograms over the bounds that both sides have, so that they can be compared; those of the one side if
-/// the other has none.
-fn histograms(mut below: Both<Vec<(f64, f64)>>, fresh: Both<bool>) -> Both<Sample> {
-    for side in [&mut below.stable, &mut below.canary] {
-        side.sort_by(|a, b| a.0.total_cmp(&b.0));
-    }
-    let bounds_of = |side: &[(f64, f64)]| -> Vec<f64> {
-        let bounds = side.iter().map(|(bound, _)| *bound);
-        let mut bounds: Vec<_> = bounds
-            .filter(|bound| bound.is_finite() && *bound > 0.0)
-            .collect();
-        bounds.dedup();
-        bounds
-    };
-    let (stable, canary) = (bounds_of(&below.stable), bounds_of(&below.canary));
-    let common: Vec<f64> = match (stable.is_empty(), canary.is_empty()) {
-        (true, _) => canary,
-        (_, true) => stable,
-        (false, false) => {
-            let has = |bound: &f64| canary.iter().any(|other| other.total_cmp(bound).is_eq());
-            stable.into_iter().filter(has).collect()
-        }
-    };
-    let bounds: std::sync::Arc<[f64]> = common.into();
-    Both {
-        stable: (below.stable, fresh.stable),
-        canary: (below.canary, fresh.canary),
-    }
-    .map(|(below, fresh)| {
-        if !fresh || below.is_empty() {
-            return Sample::NoData;
-        }
-        let at = |bound: f64| {
-            let of = below.iter().filter(|(at, _)| at.total_cmp(&bound).is_eq());
-            of.map(|(_, count)| count).sum::<f64>()
-        };
-        let mut counts = Vec::with_capacity(bounds.len() + 1);
-        let mut before = 0;
-        for bound in bounds.iter().copied().chain([f64::INFINITY]) {
-            // Replicas with other buckets can make the sums step back; a bucket is never negative.
-            let up_to = whole(at(bound)).max(before);
-            counts.push(up_to - before);
-            before = up_to;
-        }
-        histogram(std::sync::Arc::clone(&bounds), counts)
-    })
-}
-
-/// No requests are no data.
-fn histogram(bounds: std::sync::Arc<[f64]>, counts: Vec<u64>) -> Sample {
-    if counts.iter().all(|count| *count == 0) {
-        return Sample::NoData;
-    }
-    Histogram::new(bounds, counts).map_or(Sample::NoData, Sample::Histogram)
-}
-
-fn count_native(native: &NativeBuckets, unit: f64, bounds: &[f64], counts: &mut [u64]) {
-    for bucket in &native.buckets {
-        // The bounds of servers are rounded otherwise than ours.
-        let upper = bucket.upper * unit * (1.0 - 1e-9);
-        let place = bounds.partition_point(|bound| *bound < upper);
-        if let Some(count) = counts.get_mut(place) {
-            *count += whole(bucket.count);
-        }
-    }
 }

@@ -7,10 +7,11 @@ use codedance_core::metrics::{MetricQuery, Reading, Sample, Signal};
 use codedance_core::{Error, ErrorKind, Result, Timestamp};
 use regex::Regex;
 
-use super::group::{Both, Found, Group, Own, Sides};
+use super::group::{Found, Group, Own};
 use super::increase::Grid;
 use super::rows::{Rows, TAG};
 use super::selector::Selector;
+use super::sides::{Both, Sides};
 use crate::client::{Row, Track};
 use crate::template::{LatencyKind, Template, Values, fill, fill_pattern};
 
@@ -76,7 +77,7 @@ impl Look {
                     return Err(Error::new(ErrorKind::Unsupported, operation));
                 }
             };
-            let known = look.groups.iter().position(|known| known.same(&group));
+            let known = look.groups.iter().position(|known| *known == group);
             let place = known.unwrap_or_else(|| {
                 look.groups.push(group);
                 look.groups.len() - 1
@@ -321,6 +322,10 @@ fn select(
         canary: whole_pattern(metric, "canary", &canary)?,
         label,
     };
+    // By `|.+`, VictoriaMetrics finds nothing: where the label may be missing, all series are read.
+    if sides.stable.is_match("") || sides.canary.is_match("") {
+        return Ok((selector, sides));
+    }
     let either = format!("{stable}|{canary}");
     Ok((selector.matching(&sides.label, &either), sides))
 }

@@ -85,11 +85,14 @@ pub enum LatencyKind {
     /// A histogram whose buckets are series of their own, with the label `le`.
     #[default]
     Classic,
-    /// A native histogram, of servers that have them (Prometheus 3).
+    /// A native histogram, of servers that have them (Prometheus 3). It is counted into buckets from 1 ms
+    /// to a minute, two for each power of two: of schema 0 and coarser ones, the upper end of each
+    /// bucket is read.
     Native,
     /// A summary: quantiles that each replica computed, with the label `quantile`, and their `_count`.
     /// Quantiles of several replicas cannot be put together; their mean is read, which is the worst
-    /// that a judge can be given. Only the quantiles that are kept can be asked for.
+    /// that a judge can be given. Only the quantiles that are kept can be asked for. A replica without
+    /// requests is left out, but on VictoriaMetrics its last quantile stays for 5 min.
     Summary,
 }
 

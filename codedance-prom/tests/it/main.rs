@@ -2,6 +2,10 @@
 
 mod conformance;
 mod counts;
+mod kinds;
+mod readme;
+mod refusals;
 mod servers;
 mod smoke;
 mod target;
+mod templates;

@@ -99,7 +99,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             break;
         }
         let begin = match Standing::of(canary, &before) {
-            Standing::New => Begin::Anew(policy.clone()),
+            Standing::New => Begin::Anew(Box::new(policy.clone())),
             Standing::UnderWay => {
                 view.say(&format!("going on with {canary} where the journal ends"));
                 Begin::Again

@@ -156,7 +156,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         view.say("press Enter to end a stage");
     }
     let ports = Ports::new(executor, proxy.clone(), proxy.clone());
-    let begin = Begin::Anew(policy);
+    let begin = Begin::Anew(Box::new(policy));
     let outcome = conduct(&driver, plan, begin, ports, &mut view, &mut operator).await?;
 
     let tally = users.stop().await;

@@ -25,7 +25,7 @@ pub(crate) async fn conduct(
     let mut events = driver.events();
     view.begin(&plan);
     let rollout = match begin {
-        Begin::Anew(policy) => driver.start(plan, policy, ports).await?,
+        Begin::Anew(policy) => driver.start(plan, *policy, ports).await?,
         Begin::Again => driver.resume(plan.workload(), ports).await?,
     };
     let ended = rollout.wait();
@@ -61,7 +61,7 @@ pub(crate) async fn conduct(
 /// Whether the rollout is new, or in the journal already.
 #[derive(Debug)]
 pub(crate) enum Begin {
-    Anew(Policy),
+    Anew(Box<Policy>),
     Again,
 }
 

@@ -4,6 +4,7 @@
 //! cargo run --release --example quickstart                 three versions of a demo server
 //! cargo run --release --example quickstart -- --crash      and a fourth, whose replicas die
 //! cargo run --release --example quickstart -- --stable http://127.0.0.1:8001 --canary http://127.0.0.1:8002
+//! cargo run --release --example quickstart -- --prometheus http://127.0.0.1:9090
 //! ```
 //!
 //! | file | what it shows |
@@ -12,6 +13,7 @@
 //! | `managed.rs` | processes, proxy, policy and driver put together: begin here |
 //! | `own.rs` | the same on two servers that run already |
 //! | `addresses.rs` | an executor of one's own |
+//! | `scraped.rs` | the metrics by way of a Prometheus, instead of from the proxy itself |
 //! | `conduct.rs` | a rollout started, followed and, on Ctrl-C, called off |
 //! | `show.rs`, `summary.rs` | the events, live; the story, afterwards |
 //! | `server.rs`, `load.rs` | what is rolled out, and its users |
@@ -22,6 +24,7 @@ mod conduct;
 mod load;
 mod managed;
 mod own;
+mod scraped;
 mod server;
 mod show;
 mod summary;
@@ -31,8 +34,10 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 use std::time::Duration;
 
+use clap::builder::ArgPredicate;
 use clap::error::ErrorKind;
 use clap::{CommandFactory, Parser, Subcommand};
+use codedance::prom::BaseUrl;
 use codedance::time::parse_duration;
 
 /// Rolls a good and a bad version of a demo server out, on real traffic; or a server of yours.
@@ -60,8 +65,9 @@ struct Args {
     #[arg(long, value_enum, default_value = "exponential", requires = "stable")]
     strategy: own::Strategy,
 
-    /// How long the rollout may take; then everything goes back to the stable server
+    /// How long the rollout may take; then everything goes back to the stable server [with --prometheus: 3m]
     #[arg(long, default_value = "30s", value_parser = parse_duration, requires = "stable")]
+    #[arg(default_value_if("prometheus", ArgPredicate::IsPresent, "3m"))]
     duration: Duration,
 
     /// What the canary is judged by [default: at most 1 % errors]
@@ -71,6 +77,16 @@ struct Args {
     /// Writes the outcome and each stage as JSON
     #[arg(long, value_name = "FILE", requires = "stable")]
     json: Option<PathBuf>,
+
+    /// Judges by what this Prometheus or VictoriaMetrics knows, which has to scrape --metrics each second
+    /// [default: by what the proxy itself counts]
+    #[arg(long, value_name = "URL")]
+    prometheus: Option<BaseUrl>,
+
+    /// Where the proxy shows what it counts, at the path /metrics
+    #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:9464", value_parser = address)]
+    #[arg(requires = "prometheus")]
+    metrics: SocketAddr,
 
     /// Where the proxy listens
     #[arg(long, value_name = "ADDR", default_value = "127.0.0.1:0", value_parser = address)]
@@ -126,6 +142,9 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     let report = args.report.unwrap_or_else(|| {
         std::env::temp_dir().join(format!("codedance-quickstart-{}.html", std::process::id()))
     });
+    let metrics = args.metrics;
+    let scraped = args.prometheus;
+    let scraped = scraped.map(|server| scraped::Options { server, metrics });
     if let (Some(stable), Some(canary)) = (args.stable, args.canary) {
         let own = own::Options {
             stable,
@@ -133,6 +152,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
             strategy: args.strategy,
             duration: args.duration,
             policy: args.policy,
+            scraped,
             listen: args.listen,
             rate: args.rate.unwrap_or(200),
             json: args.json,
@@ -151,6 +171,7 @@ async fn run(args: Args) -> anyhow::Result<ExitCode> {
     }
     managed::run(managed::Options {
         crash: args.crash,
+        scraped,
         listen: args.listen,
         rate,
         state: args.state,

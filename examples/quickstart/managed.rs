@@ -10,6 +10,7 @@ use anyhow::{Result, bail};
 use codedance::config;
 use codedance::decision::Policy;
 use codedance::driver::{Driver, Ports};
+use codedance::metrics::MetricsSource;
 use codedance::plan::{Exponential, Plan, Strategy};
 use codedance::process::{self, ProcessExecutor, Template};
 use codedance::proxy::{self, Proxy};
@@ -23,6 +24,7 @@ use tokio::sync::watch;
 use crate::books::{Books, Standing};
 use crate::conduct::{Begin, Operator, conduct};
 use crate::load::{Ask, Load, Tally};
+use crate::scraped::{self, Scraped};
 use crate::server::Version;
 use crate::show::View;
 use crate::summary;
@@ -32,6 +34,9 @@ const REPLICAS: u32 = 3;
 
 /// How long the metrics of a stage may leave it open whether the canary is good.
 const UNDECIDED: Duration = Duration::from_secs(8);
+
+/// The same where the metrics come by way of a server, which may show them many seconds late.
+const UNDECIDED_SCRAPED: Duration = Duration::from_secs(60);
 
 /// How long each stage holds, at least.
 const BAKE: Duration = Duration::from_secs(2);
@@ -43,6 +48,7 @@ const OWNER: &str = "quickstart";
 #[derive(Debug)]
 pub(crate) struct Options {
     pub(crate) crash: bool,
+    pub(crate) scraped: Option<scraped::Options>,
     pub(crate) listen: SocketAddr,
     pub(crate) rate: u32,
     pub(crate) state: Option<PathBuf>,
@@ -54,17 +60,30 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
         crash,
         listen,
         rate,
+        scraped,
         ..
-    } = options;
+    } = &options;
     let mut operator = Operator::listen(false)?;
     let mut view = View::new();
-    let policy: Policy = config::from_yaml(include_str!("policy.yaml"))?;
+    let mut policy: Policy = config::from_yaml(include_str!("policy.yaml"))?;
     let shop = WorkloadName::new("shop")?;
     let [v1, v2, v3, v4] = Version::ALL.map(Version::revision);
 
+    // Whatever is wrong with the server of metrics is told before anything begins.
+    let mut server = None;
+    if let Some(scraped) = scraped {
+        let settings = policy.into_builder();
+        policy = settings.with_interval(scraped::INTERVAL).build()?;
+        let scraped = Scraped::open(scraped, &shop).await?;
+        scraped.check(&policy, &v1, &v2).await?;
+        server = Some(scraped);
+    }
+
     // The proxy divides the traffic and counts what becomes of it: it is the router and the metrics.
     // Its notes are taken often, because the looks at them are only half a second apart.
-    let config = proxy::Config::new(listen, v1.clone()).with_sampling(Duration::from_millis(100));
+    let mut config =
+        proxy::Config::new(*listen, v1.clone()).with_sampling(Duration::from_millis(100));
+    config.admin = scraped.as_ref().map(|scraped| scraped.metrics);
     let proxy = Arc::new(Proxy::bind(config).await?);
 
     // Each replica is this program in another process. The executor starts and watches it, tells the
@@ -76,7 +95,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let driver = Driver::builder(Arc::new(books.store.clone())).with_owner(OWNER);
     let driver = driver.build();
 
-    let canaries = [&v2, &v3, &v4].into_iter().take(if crash { 3 } else { 2 });
+    let canaries = [&v2, &v3, &v4].into_iter().take(if *crash { 3 } else { 2 });
     let before = books.stories().await?;
     let mut in_service = v1.clone();
     for canary in canaries.clone() {
@@ -88,18 +107,32 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     let nobody = if in_service == v1 { &v2 } else { &v1 };
     start(&executor, &in_service, nobody, &operator).await?;
     proxy.apply(&Split::all(in_service.clone())).await?;
-    let users = Load::start(proxy.local_addr(), &Ask::Demo, rate);
+    let users = Load::start(proxy.local_addr(), &Ask::Demo, *rate);
     view.say(&format!(
         "http://{} serves {rate} requests a second",
         proxy.local_addr()
     ));
+    let metrics: Arc<dyn MetricsSource> = match &server {
+        None => proxy.clone(),
+        Some(server) => {
+            let revisions = (&in_service, nobody);
+            server
+                .wait(&policy, revisions, &proxy, &operator, &view)
+                .await?;
+            server.source()
+        }
+    };
+    let undecided = match &server {
+        None => UNDECIDED,
+        Some(_) => UNDECIDED_SCRAPED,
+    };
 
     for canary in canaries {
         if operator.interrupted() {
             break;
         }
         let begin = match Standing::of(canary, &before) {
-            Standing::New => Begin::Anew(policy.clone()),
+            Standing::New => Begin::Anew(Box::new(policy.clone())),
             Standing::UnderWay => {
                 view.say(&format!("going on with {canary} where the journal ends"));
                 Begin::Again
@@ -107,8 +140,8 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
             // The end of an earlier run is known already.
             Standing::Promoted | Standing::Over => continue,
         };
-        let plan = plan(&shop, &in_service, canary)?;
-        let ports = Ports::new(executor.clone(), proxy.clone(), proxy.clone())
+        let plan = plan(&shop, &in_service, canary, undecided)?;
+        let ports = Ports::new(executor.clone(), proxy.clone(), metrics.clone())
             .with_changes(observations(executor.changes()));
         let outcome = conduct(&driver, plan, begin, ports, &mut view, &mut operator).await?;
         if outcome == Outcome::Completed {
@@ -131,7 +164,7 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     tell(&tally, lost, died_with_v4);
     summary::report("Codedance quickstart", &stories, &options.report)?;
 
-    let expected: &[Ending] = match crash {
+    let expected: &[Ending] = match *crash {
         false => &[Ending::Completed, Ending::RolledBack],
         true => &[Ending::Completed, Ending::RolledBack, Ending::RolledBack],
     };
@@ -157,13 +190,18 @@ fn executor() -> Result<ProcessExecutor> {
     Ok(executor)
 }
 
-fn plan(shop: &WorkloadName, stable: &Revision, canary: &Revision) -> Result<Plan> {
+fn plan(
+    shop: &WorkloadName,
+    stable: &Revision,
+    canary: &Revision,
+    undecided: Duration,
+) -> Result<Plan> {
     let workload = Workload::new(shop.clone(), stable.clone(), canary.clone(), REPLICAS);
     let mut draft = Exponential::new(BAKE).plan(&workload)?.into_draft();
     // The executor drains each replica exactly, so the plan need not wait for good measure as well.
     draft.drain = Duration::ZERO;
     for stage in &mut draft.stages {
-        stage.deadline = Some(UNDECIDED);
+        stage.deadline = Some(undecided);
     }
     Ok(draft.try_into()?)
 }

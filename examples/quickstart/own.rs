@@ -13,7 +13,7 @@ use codedance::config;
 use codedance::decision::{JudgeConfig, Limits, Metric, Policy, ThresholdsConfig};
 use codedance::driver::{Driver, Ports};
 use codedance::memory::MemoryJournal;
-use codedance::metrics::Signal;
+use codedance::metrics::{MetricsSource, Signal};
 use codedance::plan::{BlueGreen, Exponential, Linear, Manual, Plan, Strategy as _};
 use codedance::proxy::{Config, Proxy};
 use codedance::report::Story;
@@ -24,6 +24,7 @@ use codedance::workload::{Executor, Fleet, Group, Revision, Workload, WorkloadNa
 use crate::addresses::{Addresses, Server};
 use crate::conduct::{Begin, Operator, conduct};
 use crate::load::{Ask, Load};
+use crate::scraped::{self, Scraped};
 use crate::show::View;
 use crate::summary;
 
@@ -34,6 +35,7 @@ pub(crate) struct Options {
     pub(crate) strategy: Strategy,
     pub(crate) duration: Duration,
     pub(crate) policy: Option<PathBuf>,
+    pub(crate) scraped: Option<scraped::Options>,
     pub(crate) listen: SocketAddr,
     pub(crate) rate: u32,
     pub(crate) json: Option<PathBuf>,
@@ -104,10 +106,17 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     );
     let policy = policy(&options)?;
 
+    let name = WorkloadName::new("quickstart")?;
     let (v1, v2) = (
         Revision::new(&stable.authority)?,
         Revision::new(&canary.authority)?,
     );
+    let mut server = None;
+    if let Some(scraped) = &options.scraped {
+        let scraped = Scraped::open(scraped, &name).await?;
+        scraped.check(&policy, &v1, &v2).await?;
+        server = Some(scraped);
+    }
     let addresses = (stable.resolve().await?, canary.resolve().await?);
     ensure!(
         stable.answers(addresses.0).await,
@@ -117,9 +126,10 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 
     let mut operator = Operator::listen(options.strategy == Strategy::Manual)?;
     let mut view = View::new();
-    let config = Config::new(options.listen, v1.clone()).with_sampling(Duration::from_millis(100));
-    let proxy = Proxy::bind(config).await;
-    let proxy = Arc::new(proxy.with_context(|| format!("cannot listen on {}", options.listen))?);
+    let mut config =
+        Config::new(options.listen, v1.clone()).with_sampling(Duration::from_millis(100));
+    config.admin = options.scraped.as_ref().map(|scraped| scraped.metrics);
+    let proxy = Arc::new(Proxy::bind(config).await?);
     let servers = [
         (v1.clone(), (stable.clone(), addresses.0)),
         (v2.clone(), (canary.clone(), addresses.1)),
@@ -138,7 +148,6 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
 
     let journal = MemoryJournal::new();
     let driver = Driver::new(Arc::new(journal.clone()));
-    let name = WorkloadName::new("quickstart")?;
     let workload = Workload::new(name.clone(), v1.clone(), v2.clone(), 1);
     let plan = options.strategy.plan(&workload, *duration)?;
 
@@ -155,8 +164,17 @@ pub(crate) async fn run(options: Options) -> Result<ExitCode> {
     if options.strategy == Strategy::Manual {
         view.say("press Enter to end a stage");
     }
-    let ports = Ports::new(executor, proxy.clone(), proxy.clone());
-    let begin = Begin::Anew(policy);
+    let metrics: Arc<dyn MetricsSource> = match &server {
+        None => proxy.clone(),
+        Some(server) => {
+            server
+                .wait(&policy, (&v1, &v2), &proxy, &operator, &view)
+                .await?;
+            server.source()
+        }
+    };
+    let ports = Ports::new(executor, proxy.clone(), metrics);
+    let begin = Begin::Anew(Box::new(policy));
     let outcome = conduct(&driver, plan, begin, ports, &mut view, &mut operator).await?;
 
     let tally = users.stop().await;
@@ -196,7 +214,10 @@ fn policy(options: &Options) -> Result<Policy> {
     Ok(Policy::builder()
         .with_metric(errors.critical())
         .with_judge(JudgeConfig::Thresholds(judge))
-        .with_interval(Duration::from_millis(500))
+        .with_interval(match options.scraped {
+            None => Duration::from_millis(500),
+            Some(_) => scraped::INTERVAL,
+        })
         .with_grace(Duration::from_secs(3))
         .build()?)
 }

@@ -9,6 +9,7 @@ mod guard;
 mod install;
 mod markdown;
 mod metadata;
+mod prometheus;
 mod quickstart;
 mod readme;
 mod servers;

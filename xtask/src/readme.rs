@@ -61,6 +61,10 @@ const KNOWN: &[Known] = &[
         how: How::Step(Step::Quickstart),
     },
     Known {
+        pattern: "cargo run --release --example quickstart -- --prometheus …",
+        how: How::Step(Step::Prometheus),
+    },
+    Known {
         pattern: "cargo run --release --example backtest …",
         how: How::Step(Step::Backtest),
     },
@@ -361,7 +365,7 @@ fn try_on_servers(command: &Cmd) -> Result<()> {
 }
 
 /// The `outcome` of a report in JSON.
-fn outcome(json: &str) -> Result<serde_json::Value> {
+pub(crate) fn outcome(json: &str) -> Result<serde_json::Value> {
     let report: serde_json::Value =
         serde_json::from_str(json).context("the report is not valid JSON")?;
     match report.get("outcome") {
@@ -392,6 +396,8 @@ mod tests {
         assert_eq!(how("cargo test --doc").unwrap(), How::Step(Step::Tests));
         assert_eq!(how(quickstart).unwrap(), How::Step(Step::Quickstart));
         assert_eq!(how(&format!("{quickstart} -- --crash")).unwrap(), How::Run);
+        let scraped = format!("{quickstart} -- --prometheus http://127.0.0.1:9090");
+        assert_eq!(how(&scraped).unwrap(), How::Step(Step::Prometheus));
         assert!(matches!(how("git clone x").unwrap(), How::Exempt(_)));
         assert!(
             how("curl x")

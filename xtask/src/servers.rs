@@ -139,7 +139,7 @@ impl Traffic {
         let thread = thread::spawn(move || {
             while !stopped.load(Ordering::Relaxed) {
                 // What the answers are is for the proxy to judge.
-                request(address).ok();
+                get(address, "/").ok();
                 thread::sleep(Duration::from_millis(10));
             }
         });
@@ -160,13 +160,17 @@ impl Drop for Traffic {
 }
 
 /// Sends one request and returns the whole answer.
-fn request(address: SocketAddr) -> io::Result<String> {
+///
+/// # Errors
+///
+/// If nobody answers within a few seconds, or not in text.
+pub(crate) fn get(address: SocketAddr, path: &str) -> io::Result<String> {
     let wait = Duration::from_secs(5);
     let mut stream = TcpStream::connect_timeout(&address, wait)?;
     stream.set_read_timeout(Some(wait))?;
     write!(
         stream,
-        "GET / HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
+        "GET {path} HTTP/1.1\r\nhost: {address}\r\nconnection: close\r\n\r\n"
     )?;
     let mut answer = String::new();
     stream.read_to_string(&mut answer)?;
@@ -180,7 +184,7 @@ mod tests {
     #[test]
     fn a_server_answers_with_its_status() {
         let server = Server::start("500 Internal Server Error").unwrap();
-        let answer = request(server.address).unwrap();
+        let answer = get(server.address, "/").unwrap();
         assert!(answer.starts_with("HTTP/1.1 500 "), "{answer}");
         assert!(answer.ends_with("\r\n\r\nhello\n"), "{answer}");
     }

@@ -2,7 +2,8 @@
 
 use std::{
     fmt,
-    path::PathBuf,
+    fs::{self, File},
+    path::{Path, PathBuf},
     process::{Child, Command, ExitStatus, Stdio},
     thread,
     time::{Duration, Instant},
@@ -175,8 +176,40 @@ impl Cmd {
     /// A [`Failed`] that begins with `what`, unless it ends in time with exit code `code`.
     pub(crate) fn run_for(&self, what: &str, limit: Duration, code: i32) -> Result<Duration> {
         println!("$ {self}");
+        self.wait(self.spawn()?, what, limit, code)
+    }
+
+    /// Runs the command beside others: all that it says goes into the file `log`, and is shown at once if
+    /// it fails. Stops it after `limit`, and returns what it said.
+    ///
+    /// # Errors
+    ///
+    /// A [`Failed`] that begins with `what`, unless it ends in time with exit code `code`.
+    pub(crate) fn run_aside(
+        &self,
+        what: &str,
+        limit: Duration,
+        code: i32,
+        log: &Path,
+    ) -> Result<String> {
+        let file = File::create(log).with_context(|| format!("cannot write {}", log.display()))?;
+        let child = self
+            .command()?
+            .stdin(Stdio::null())
+            .stdout(file.try_clone()?)
+            .stderr(file)
+            .spawn()
+            .with_context(|| format!("failed to start `{self}`"))?;
+        let ended = self.wait(child, what, limit, code);
+        let said = String::from_utf8_lossy(&fs::read(log)?).into_owned();
+        if ended.is_err() {
+            println!("$ {self}\n{said}");
+        }
+        ended.map(|_| said)
+    }
+
+    fn wait(&self, mut child: Child, what: &str, limit: Duration, code: i32) -> Result<Duration> {
         let start = Instant::now();
-        let mut child = self.spawn()?;
         loop {
             if let Some(status) = child.try_wait()? {
                 self.expect(what, status, code)?;

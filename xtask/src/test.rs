@@ -6,7 +6,7 @@ use anyhow::Result;
 use clap::ValueEnum;
 
 use crate::{
-    backtest, guard, metadata, quickstart, readme, services,
+    backtest, guard, metadata, prometheus, quickstart, readme, services,
     sh::{self, Cmd, Failed},
 };
 
@@ -43,6 +43,8 @@ pub(crate) enum Step {
     Backtest,
     /// The quickstart succeeds in under a minute, and when it is killed at any moment
     Quickstart,
+    /// The quickstart decides the same by what each real server of metrics has scraped
+    Prometheus,
 }
 
 impl Step {
@@ -77,6 +79,7 @@ impl Step {
             Self::Readme => readme::check(&sh::root()),
             Self::Backtest => backtest::run(),
             Self::Quickstart => quickstart::run(),
+            Self::Prometheus => prometheus::run(),
         }
     }
 }

@@ -27,7 +27,7 @@ const ADJUSTED_STEP: Duration = Duration::from_secs(60);
 
 /// The metrics of one workload, in Prometheus or VictoriaMetrics.
 ///
-/// - **One request a look**, however many metrics it has, and one more at a rollout's first look, for the
+/// - **One request a look**, of as many metrics as a query has room for (about ten), and one more at a rollout's first look, for the
 ///   past. What several metrics can be read from (the error rate and the success rate; P50, P90 and P99)
 ///   is asked for once, and everything is joined with `or`, each part under a label of its own.
 /// - **Counts**, not quotients: they are exact over restarts, gaps between scrapes and series that are
@@ -279,9 +279,12 @@ impl Prometheus {
 
     /// Asks for everything at once. A query that the server refuses is taken apart, to name the metric.
     async fn ask(&self, look: &Look, grid: &Grid, to: Timestamp) -> Result<Vec<Row>> {
-        let refused = match self.client.instant(&look.text(grid), to).await {
+        let texts = look.texts(grid);
+        let asked = texts.iter().map(|text| self.client.instant(text, to));
+        let refused = match futures::future::try_join_all(asked).await {
+            Ok(rows) => return Ok(rows.concat()),
             Err(error) if error.kind() == ErrorKind::Invalid => error,
-            answer => return answer,
+            Err(error) => return Err(error),
         };
         for group in 0..look.groups() {
             let alone = self.client.instant(&look.text_of(group, grid), to).await;
@@ -314,8 +317,10 @@ impl Prometheus {
         let mut samples = Vec::with_capacity(windows.len());
         for windows in settled.chunks(POINTS) {
             let (first, last) = (windows[0].to, windows[windows.len() - 1].to);
-            let text = look.text(grid);
-            let tracks = self.client.range(&text, first, last, grid.window).await?;
+            let texts = look.texts(grid);
+            let asked = texts.iter();
+            let asked = asked.map(|text| self.client.range(text, first, last, grid.window));
+            let tracks = futures::future::try_join_all(asked).await?.concat();
             let ends = windows.iter().map(|window| window.to);
             samples.extend(look.over_time(&tracks, ends, stale_after)?);
         }

@@ -15,6 +15,11 @@ use super::sides::{Both, Sides};
 use crate::client::{Row, Track};
 use crate::template::{LatencyKind, Template, Values, fill, fill_pattern};
 
+/// The longest query, in bytes, that VictoriaMetrics takes is 16,384 (`-search.maxQueryLen`).
+const LONGEST: usize = 16_000;
+
+const OR: &str = "\nor ";
+
 /// All the metrics of a look, and what is asked for them.
 #[derive(Debug)]
 pub(crate) struct Look {
@@ -107,10 +112,20 @@ impl Look {
         asked.map_or("", |asked| &asked.name)
     }
 
-    /// One query for all groups.
-    pub(crate) fn text(&self, grid: &Grid) -> String {
-        let groups = (0..self.groups.len()).map(|group| self.text_of(group, grid));
-        groups.collect::<Vec<_>>().join("\nor ")
+    /// One query for all groups, or as few as are short enough for every server.
+    pub(crate) fn texts(&self, grid: &Grid) -> Vec<String> {
+        let mut texts: Vec<String> = Vec::new();
+        for group in 0..self.groups.len() {
+            let text = self.text_of(group, grid);
+            match texts.last_mut() {
+                Some(last) if last.len() + OR.len() + text.len() <= LONGEST => {
+                    last.push_str(OR);
+                    last.push_str(&text);
+                }
+                _ => texts.push(text),
+            }
+        }
+        texts
     }
 
     /// The query for one group alone.
@@ -119,7 +134,7 @@ impl Look {
         let tagged = parts.map(|(letter, expression)| {
             format!("label_replace({expression}, \"{TAG}\", \"{group}{letter}\", \"\", \"\")")
         });
-        tagged.collect::<Vec<_>>().join("\nor ")
+        tagged.collect::<Vec<_>>().join(OR)
     }
 
     /// The readings at `to`.

@@ -266,3 +266,26 @@ async fn a_policy_is_checked_before_a_rollout() {
     }
     assert_eq!(checked.silent, ["elsewhere", "nothing"]);
 }
+
+/// A query of VictoriaMetrics may have 16 KB.
+#[tokio::test]
+async fn more_metrics_than_a_query_has_room_for_are_read() {
+    let target = Target::start().await;
+    let (_server, source) = serving(Kind::VictoriaMetrics, &target).await;
+    let begin = now();
+    let window = Window::new(begin, begin + Duration::from_secs(1));
+    let queries = (0..60).map(|number| {
+        let long = format!("vector({number}) # {}", "long ".repeat(200));
+        MetricQuery::new(format!("metric{number}"), Signal::Query(long))
+    });
+    let readings = source.measure(&question(queries.collect(), window)).await;
+    let read: Vec<_> = readings
+        .unwrap()
+        .into_iter()
+        .map(|reading| (reading.name, reading.canary))
+        .collect();
+    let expected: Vec<_> = (0..60)
+        .map(|number| (format!("metric{number}"), Sample::Gauge(number.into())))
+        .collect();
+    assert_eq!(read, expected);
+}

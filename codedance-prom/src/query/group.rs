@@ -114,9 +114,9 @@ impl Group {
                 parts.push(('q', format!("avg by ({label}) ({quantile} >= 0)")));
                 parts
             }
-            Self::Own(Own::Whole(text)) => vec![('v', own(text))],
+            Self::Own(Own::Whole(text)) => own('v', text),
             Self::Own(Own::Each(sides)) => {
-                vec![('c', own(&sides.canary)), ('s', own(&sides.stable))]
+                [own('c', &sides.canary), own('s', &sides.stable)].concat()
             }
         }
     }
@@ -130,9 +130,9 @@ impl Group {
         stale_after: Duration,
     ) -> Result<Found, TooMany> {
         let tag = |letter: char| format!("{index}{letter}");
+        let oldest = to.as_millis() as f64 / 1e3 - stale_after.as_secs_f64();
         let fresh = |sides: &Sides| {
             let mut fresh = Both::default();
-            let oldest = to.as_millis() as f64 / 1e3 - stale_after.as_secs_f64();
             let watched = rows.count(&tag('w')) > 0;
             let (newest, increases) = (tag('n'), tag('i'));
             let newest = rows.numbers(&newest).filter(|(_, at)| *at >= oldest);
@@ -205,26 +205,38 @@ impl Group {
             }
             Self::Own(Own::Whole(_)) => Found::Samples(Both {
                 stable: Sample::NoData,
-                canary: one(rows, &tag('v'))?,
+                canary: one(rows, [&tag('v'), &tag('V')], oldest)?,
             }),
             Self::Own(Own::Each(_)) => Found::Samples(Both {
-                stable: one(rows, &tag('s'))?,
-                canary: one(rows, &tag('c'))?,
+                stable: one(rows, [&tag('s'), &tag('S')], oldest)?,
+                canary: one(rows, [&tag('c'), &tag('C')], oldest)?,
             }),
         })
     }
 }
 
-/// In parentheses of its own; the line's end ends a comment.
-fn own(text: &str) -> String {
-    format!("(\n{text}\n)")
+/// In parentheses of its own, where the line's end ends a comment. Of a plain selector it is asked, under the
+/// letter in its capital form, when the value was taken: servers go on showing one for five minutes.
+fn own(letter: char, text: &str) -> Vec<(char, String)> {
+    let mut parts = vec![(letter, format!("(\n{text}\n)"))];
+    if let Ok(selector) = Selector::parse(text) {
+        parts.push((
+            letter.to_ascii_uppercase(),
+            format!("timestamp({selector})"),
+        ));
+    }
+    parts
 }
 
 /// The one number that answers a query of the user's own.
-fn one(rows: &Rows<'_>, tag: &str) -> Result<Sample, TooMany> {
+fn one(rows: &Rows<'_>, [tag, taken]: [&str; 2], oldest: f64) -> Result<Sample, TooMany> {
     let found = rows.count(tag);
     if found > 1 {
         return Err(TooMany { found });
+    }
+    let taken = rows.numbers(taken).next();
+    if taken.is_some_and(|(_, at)| at < oldest) {
+        return Ok(Sample::NoData);
     }
     let number = rows.numbers(tag).next().map(|(_, number)| number);
     Ok(number.map_or(Sample::NoData, Sample::Gauge))

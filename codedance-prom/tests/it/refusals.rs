@@ -289,3 +289,42 @@ async fn more_metrics_than_a_query_has_room_for_are_read() {
         .collect();
     assert_eq!(read, expected);
 }
+
+/// Servers go on showing the last value for five minutes.
+async fn what_is_too_old_is_no_data(kind: Kind) {
+    let target = Target::start().await;
+    for version in ["v1", "v2"] {
+        target.gauge("queue", &[("version", version)], 3.0);
+        target.count(
+            "http_requests_total",
+            &[("app", "web"), ("version", version)],
+            1.0,
+        );
+    }
+    let (_server, source) = serving(kind, &target).await;
+    let queue = r#"queue{version="{{revision}}"}"#;
+    let metrics = [
+        MetricQuery::new("plain", own(queue)),
+        MetricQuery::new("made", own(&format!("sum({queue})"))),
+    ];
+    // As if nobody had scraped for so long.
+    let step = Duration::from_secs(1);
+    let read = async |later: u64| {
+        let from = now() + Duration::from_secs(later);
+        let (stable, canary) = (revision("v1"), revision("v2"));
+        let looks = source.range(&metrics, (&stable, &canary), (from, from + step), step);
+        let readings = looks.await.unwrap().remove(0).1;
+        readings
+            .into_iter()
+            .map(|reading| reading.canary)
+            .collect::<Vec<_>>()
+    };
+    let three = Sample::Gauge(3.0);
+    assert_eq!(read(30).await, [three.clone(), three.clone()]);
+    assert_eq!(read(90).await[0], Sample::NoData);
+}
+
+#[tokio::test]
+async fn what_is_too_old_is_no_data_on_prometheus() {
+    what_is_too_old_is_no_data(Kind::Prometheus3).await;
+}

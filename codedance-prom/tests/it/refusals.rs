@@ -295,11 +295,6 @@ async fn what_is_too_old_is_no_data(kind: Kind) {
     let target = Target::start().await;
     for version in ["v1", "v2"] {
         target.gauge("queue", &[("version", version)], 3.0);
-        target.count(
-            "http_requests_total",
-            &[("app", "web"), ("version", version)],
-            1.0,
-        );
     }
     let (_server, source) = serving(kind, &target).await;
     let queue = r#"queue{version="{{revision}}"}"#;

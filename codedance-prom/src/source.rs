@@ -229,16 +229,9 @@ impl Prometheus {
             windows.push(Window::new(begin, begin + step));
             begin = begin + step;
         }
-        let mut looks = Vec::with_capacity(windows.len());
         let samples = self.over_time(&look, &grid, &windows).await?;
-        for (window, samples) in windows.into_iter().zip(samples) {
-            let readings = metrics.iter().zip(samples);
-            let reading = |(metric, both): (&MetricQuery, Both<Sample>)| {
-                Reading::new(&metric.name, both.canary, both.stable)
-            };
-            looks.push((window, readings.map(reading).collect()));
-        }
-        Ok(looks)
+        let readings = samples.into_iter().map(|samples| look.named(samples));
+        Ok(windows.into_iter().zip(readings).collect())
     }
 
     /// What these metrics ask for.
@@ -314,10 +307,10 @@ impl Prometheus {
         };
         let (settled, recent) = windows.split_at(settled);
         let stale_after = self.stale_after();
+        let texts = look.texts(grid);
         let mut samples = Vec::with_capacity(windows.len());
         for windows in settled.chunks(POINTS) {
             let (first, last) = (windows[0].to, windows[windows.len() - 1].to);
-            let texts = look.texts(grid);
             let asked = texts.iter();
             let asked = asked.map(|text| self.client.range(text, first, last, grid.window));
             let tracks = futures::future::try_join_all(asked).await?.concat();

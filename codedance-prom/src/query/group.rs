@@ -74,12 +74,15 @@ pub(crate) struct TooMany {
 impl Group {
     /// The expressions that are asked, each with the letter that its rows bear.
     pub(crate) fn parts(&self, grid: &Grid) -> Vec<(char, String)> {
-        let counted = |sides: &Sides, selector: &Selector, by: &[&str]| {
+        let beside = |increase: String, sides: &Sides, selector: &Selector| {
             vec![
-                ('i', grid.increase(selector, by)),
+                ('i', increase),
                 ('n', newest(selector, &sides.label)),
                 ('w', grid.watched(selector)),
             ]
+        };
+        let counted = |sides: &Sides, selector: &Selector, by: &[&str]| {
+            beside(grid.increase(selector, by), sides, selector)
         };
         match self {
             Self::Requests {
@@ -96,11 +99,10 @@ impl Group {
             ),
             Self::Native {
                 sides, selector, ..
-            } => vec![
-                ('i', grid.native_increase(selector, &[&sides.label])),
-                ('n', newest(selector, &sides.label)),
-                ('w', grid.watched(selector)),
-            ],
+            } => {
+                let increase = grid.native_increase(selector, &[&sides.label]);
+                beside(increase, sides, selector)
+            }
             Self::Summary {
                 sides,
                 selector,

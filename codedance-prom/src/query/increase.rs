@@ -41,35 +41,44 @@ impl Grid {
     /// The sum of the increases, for each combination of values of the labels `by`.
     pub(crate) fn increase(&self, selector: &Selector, by: &[&str]) -> String {
         let or = self.language.dialect.or();
-        let (range, step) = (self.range(), millis(self.step));
-        let (s, lookback) = (selector, millis(self.lookback));
-        let p = format!("{s} offset {step}ms");
-        let z = format!("last_over_time({s}[{lookback}ms] offset {step}ms)");
-        let known =
-            format!("on (job, instance) group_left () (0 * count by (job, instance) ({p}))");
-        format!(
-            "sum by ({by}) (sum_over_time(((({s} - {p}) >= 0) {or} ({s} + {known}) {or} (({s} - {z}) >= 0) \
-             {or} ({s} + 0))[{range}ms:{step}ms]))",
-            by = by.join(", "),
-        )
+        self.summed(selector, by, |s, p, z| {
+            let known =
+                format!("on (job, instance) group_left () (0 * count by (job, instance) ({p}))");
+            format!(
+                "(({s} - {p}) >= 0) {or} ({s} + {known}) {or} (({s} - {z}) >= 0) {or} ({s} + 0)"
+            )
+        })
     }
 
     /// The same of native histograms, which cannot be compared: their counts are.
     pub(crate) fn native_increase(&self, selector: &Selector, by: &[&str]) -> String {
-        let (range, step) = (self.range(), millis(self.step));
-        let (s, lookback) = (selector, millis(self.lookback));
-        let p = format!("{s} offset {step}ms");
-        let z = format!("last_over_time({s}[{lookback}ms] offset {step}ms)");
-        let grown = |before: &str| {
-            format!("(({s} - {before}) and (histogram_count({s}) >= histogram_count({before})))")
-        };
-        format!(
-            "sum by ({by}) (sum_over_time(({since_step} or (({s} and on (job, instance) {p}) * 1) or \
-             {since_gap} or ({s} * 1))[{range}ms:{step}ms]))",
-            by = by.join(", "),
-            since_step = grown(&p),
-            since_gap = grown(&z),
-        )
+        self.summed(selector, by, |s, p, z| {
+            let grown = |before: &str| {
+                format!(
+                    "(({s} - {before}) and (histogram_count({s}) >= histogram_count({before})))"
+                )
+            };
+            let (since_step, since_gap) = (grown(p), grown(z));
+            format!(
+                "{since_step} or (({s} and on (job, instance) {p}) * 1) or {since_gap} or ({s} * 1)"
+            )
+        })
+    }
+
+    /// The sum over the window's steps of what `increased` makes of each: of the value now, of that a step ago,
+    /// and of the last known one.
+    fn summed(
+        &self,
+        selector: &Selector,
+        by: &[&str],
+        increased: impl FnOnce(&Selector, &str, &str) -> String,
+    ) -> String {
+        let (step, lookback) = (millis(self.step), millis(self.lookback));
+        let before = format!("{selector} offset {step}ms");
+        let known = format!("last_over_time({selector}[{lookback}ms] offset {step}ms)");
+        let (by, range) = (by.join(", "), self.range());
+        let increased = increased(selector, &before, &known);
+        format!("sum by ({by}) (sum_over_time(({increased})[{range}ms:{step}ms]))")
     }
 
     /// The length of a range that holds the points after the window's beginning, up to its end.
@@ -90,6 +99,6 @@ pub(crate) fn newest(selector: &Selector, by: &str) -> String {
     format!("max by ({by}) (timestamp({selector}))")
 }
 
-pub(crate) fn millis(length: Duration) -> u128 {
+fn millis(length: Duration) -> u128 {
     length.as_millis().max(1)
 }

@@ -144,12 +144,16 @@ impl Look {
         to: Timestamp,
         stale_after: Duration,
     ) -> Result<Vec<Reading>> {
-        let samples = self.samples(rows, to, stale_after)?;
+        Ok(self.named(self.samples(rows, to, stale_after)?))
+    }
+
+    /// The samples of one point in time as readings.
+    pub(crate) fn named(&self, samples: Vec<Both<Sample>>) -> Vec<Reading> {
         let readings = self.metrics.iter().zip(samples);
         let reading = |(asked, both): (&Asked, Both<Sample>)| {
             Reading::new(&asked.name, both.canary, both.stable)
         };
-        Ok(readings.map(reading).collect())
+        readings.map(reading).collect()
     }
 
     /// The samples of each metric at each of these times.

@@ -4,15 +4,13 @@
 use std::time::Duration;
 
 use codedance_core::Timestamp;
-use codedance_core::metrics::{
-    MetricQuery, MetricsSource, Question, Reading, Sample, Signal, Window,
-};
-use codedance_core::workload::Revision;
+use codedance_core::metrics::{MetricQuery, MetricsSource, Reading, Sample, Signal, Window};
 use codedance_prom::Prometheus;
 
 use crate::conformance::{BOUNDS, client, next_second, source};
 use crate::servers::{Job, Kind, Server};
 use crate::target::{Failure, Target, sample};
+use crate::templates::{question, revision};
 
 const CODES: [&str; 3] = ["200", "500", "503"];
 
@@ -67,13 +65,7 @@ fn counts(readings: &[Reading], side: impl Fn(&Reading) -> &Sample) -> (u64, u64
 }
 
 async fn read(source: &Prometheus, window: Window) -> [(u64, u64); 2] {
-    let question = Question {
-        stable: Revision::new("v1").unwrap(),
-        canary: Revision::new("v2").unwrap(),
-        metrics: metrics(),
-        window,
-        history: None,
-    };
+    let question = question(metrics(), window);
     let readings = source.measure(&question).await.unwrap();
     [
         counts(&readings, |reading| &reading.stable),
@@ -171,7 +163,7 @@ async fn nothing_is_lost_or_counted_twice(kind: Kind) {
     }
 
     // As a backtest reads it.
-    let (stable, canary) = (Revision::new("v1").unwrap(), Revision::new("v2").unwrap());
+    let (stable, canary) = (revision("v1"), revision("v2"));
     let step = Duration::from_secs(1);
     let (metrics, revisions) = (metrics(), (&stable, &canary));
     let looks = source.range(&metrics, revisions, (from, to), step);

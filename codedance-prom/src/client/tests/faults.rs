@@ -13,7 +13,7 @@ use hyper::header::{CONTENT_ENCODING, CONTENT_LENGTH, HeaderValue, RETRY_AFTER};
 
 use super::gate::{Gate, Weather};
 use super::upstream::{Content, Upstream, answer, one};
-use super::{AT, client, config, told, value};
+use super::{AT, client, config, refusal, told, value};
 use crate::client::Client;
 
 const SECOND: Duration = Duration::from_secs(1);
@@ -145,11 +145,7 @@ async fn an_overloaded_server_is_asked_again() {
         assert_eq!(upstream.asked().len(), 3);
     }
     let upstream = Upstream::answering([|| busy(503, "0")]).await;
-    let error = client(upstream.address)
-        .await
-        .instant("up", AT)
-        .await
-        .unwrap_err();
+    let error = refusal(&upstream).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert_eq!(error.retry_after(), Some(Duration::ZERO));
     assert!(
@@ -178,11 +174,7 @@ async fn a_wait_longer_than_the_timeout_is_the_callers() {
     ];
     for (limited, wait) in limited {
         let upstream = Upstream::answering([limited]).await;
-        let error = client(upstream.address)
-            .await
-            .instant("up", AT)
-            .await
-            .unwrap_err();
+        let error = refusal(&upstream).await;
         assert_eq!(
             (error.kind(), error.retry_after()),
             (ErrorKind::RateLimited, wait)
@@ -207,11 +199,7 @@ async fn what_would_be_refused_again_is_asked_once() {
             answer(status, "application/json", body)
         })
         .await;
-        let error = client(upstream.address)
-            .await
-            .instant("up", AT)
-            .await
-            .unwrap_err();
+        let error = refusal(&upstream).await;
         assert_eq!(error.kind(), kind, "{status}");
         assert!(
             told(&error).ends_with(": no such thing"),
@@ -226,11 +214,7 @@ async fn what_would_be_refused_again_is_asked_once() {
 async fn a_page_of_a_gateway_is_no_answer() {
     let page = || answer(200, "text/html", "<html>\n<title>Log in</title>");
     let upstream = Upstream::answering([page]).await;
-    let error = client(upstream.address)
-        .await
-        .instant("up", AT)
-        .await
-        .unwrap_err();
+    let error = refusal(&upstream).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     let told = told(&error);
     assert!(
@@ -246,11 +230,7 @@ async fn a_part_of_the_data_is_an_error() {
         r#"{"status":"success","isPartial":true,"data":{"resultType":"vector","result":[]}}"#;
     let upstream =
         Upstream::start(move |_| async move { answer(200, "application/json", partial) }).await;
-    let error = client(upstream.address)
-        .await
-        .instant("up", AT)
-        .await
-        .unwrap_err();
+    let error = refusal(&upstream).await;
     assert_eq!(error.kind(), ErrorKind::Unavailable);
     assert!(told(&error).contains("not the whole"), "{}", told(&error));
     assert_eq!(upstream.asked().len(), 1);

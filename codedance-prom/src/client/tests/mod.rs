@@ -13,6 +13,7 @@ mod upstream;
 use std::net::SocketAddr;
 
 use codedance_core::{Error, Failure, Timestamp};
+use upstream::Upstream;
 
 use super::{Client, Config, Row, Value};
 
@@ -24,6 +25,12 @@ fn config(address: SocketAddr) -> Config {
 
 async fn client(address: SocketAddr) -> Client {
     Client::open(config(address)).await.unwrap()
+}
+
+/// Why the server's answer to a query is none.
+async fn refusal(upstream: &Upstream) -> Error {
+    let client = client(upstream.address).await;
+    client.instant("up", AT).await.unwrap_err()
 }
 
 /// The value of the only row.

@@ -2,7 +2,6 @@
 
 use serde::Serialize;
 
-use crate::cost::Look;
 use crate::judges::Judge;
 use crate::scenarios::Played;
 use crate::tally::{Estimate, Tally};
@@ -10,8 +9,6 @@ use crate::tally::{Estimate, Tally};
 /// The line.
 #[derive(Debug, Serialize)]
 pub(crate) struct Figures {
-    /// How long a look takes, round by round.
-    pub(crate) look_ns: Vec<Look>,
     pub(crate) scenarios: Vec<Of>,
 }
 

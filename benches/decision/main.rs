@@ -6,7 +6,6 @@
 //! have sent the canary back counts. Only that is compared; when a stage may end is not.
 
 mod appointed;
-mod cost;
 mod earlier;
 mod figures;
 mod judges;
@@ -66,7 +65,6 @@ fn main() -> anyhow::Result<()> {
         plots::write(folder, &played)?;
     }
     let figures = Figures {
-        look_ns: cost::look(args.seed),
         scenarios: played.iter().map(Of::from).collect(),
     };
     println!("{}", serde_json::to_string(&figures)?);

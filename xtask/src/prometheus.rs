@@ -59,6 +59,12 @@ pub(crate) fn run() -> Result<()> {
     with_each_server(&quickstart).map_err(|error| anyhow!("{error:#}"))
 }
 
+/// How a run ended; if it panicked, so does whoever waits for it.
+fn ended(run: thread::ScopedJoinHandle<'_, Result<()>>) -> Result<()> {
+    run.join()
+        .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
+}
+
 fn with_each_server(quickstart: &Cmd) -> Result<()> {
     let programs = services::install_metrics()?;
     thread::scope(|scope| {
@@ -69,10 +75,7 @@ fn with_each_server(quickstart: &Cmd) -> Result<()> {
             };
             runs.push(scope.spawn(move || decides(quickstart, title, kind, program)));
         }
-        runs.into_iter().try_for_each(|run| {
-            run.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        runs.into_iter().try_for_each(ended)
     })
 }
 
@@ -105,10 +108,7 @@ fn decides(quickstart: &Cmd, title: &'static str, kind: Kind, program: &Path) ->
             }),
             scope.spawn(|| scraper.misses(quickstart, unknown)),
         ];
-        runs.into_iter().try_for_each(|run| {
-            run.join()
-                .unwrap_or_else(|panic| std::panic::resume_unwind(panic))
-        })
+        runs.into_iter().try_for_each(ended)
     })
 }
 

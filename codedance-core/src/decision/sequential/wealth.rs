@@ -1,6 +1,6 @@
 //! A bet against the canary's health that is fair as long as it is healthy.
 
-use serde::{Deserialize, Serialize};
+mod text;
 
 use super::odds::ALTERNATIVES;
 
@@ -29,36 +29,10 @@ const MOST: f64 = 1e9;
 /// then on.
 ///
 /// Kept in single precision: 7 digits of a wealth are more than a verdict needs.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(from = "Packed", into = "Packed")]
+#[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Wealth {
     staked: [f32; ALTERNATIVES],
     cash: f32,
-}
-
-/// Each number by its bits, as IEEE 754 has them: shorter than its decimals, and read in a fifth of the
-/// time. A snapshot holds dozens of them, and each look reads and writes them all.
-type Packed = ([u32; ALTERNATIVES], u32);
-
-impl From<Packed> for Wealth {
-    /// A snapshot may have been written by anybody: what cannot be is brought back into range.
-    fn from((staked, cash): Packed) -> Self {
-        let cash = f32::from_bits(cash);
-        Self {
-            staked: staked.map(|bits| kept(f64::from(f32::from_bits(bits)))),
-            cash: if cash.is_finite() {
-                cash.clamp(0.0, 1.0)
-            } else {
-                0.0
-            },
-        }
-    }
-}
-
-impl From<Wealth> for Packed {
-    fn from(wealth: Wealth) -> Self {
-        (wealth.staked.map(f32::to_bits), wealth.cash.to_bits())
-    }
 }
 
 impl Default for Wealth {
@@ -71,6 +45,19 @@ impl Default for Wealth {
 }
 
 impl Wealth {
+    /// A snapshot may have been written by anybody: what cannot be is brought back into range.
+    fn from_bits(staked: [u32; ALTERNATIVES], cash: u32) -> Self {
+        let cash = f32::from_bits(cash);
+        Self {
+            staked: staked.map(|bits| kept(f64::from(f32::from_bits(bits)))),
+            cash: if cash.is_finite() {
+                cash.clamp(0.0, 1.0)
+            } else {
+                0.0
+            },
+        }
+    }
+
     /// Everything staked at once, for hypotheses that cannot begin late.
     pub(super) const ALL_AT_ONCE: Self = Self {
         staked: [1.0; ALTERNATIVES],

@@ -23,7 +23,7 @@ fn confirmed(policy: PolicyBuilder) -> PolicyBuilder {
 /// JSON has no word for NaN and infinity but null. (Elsewhere it stands for a proof that has not begun.)
 fn assert_all_numbers(memory: &Memory) {
     let json = serde_json::to_string(memory).unwrap();
-    let json = json.replace("],null,[", "],[");
+    let json = json.replace("\",null,[", "\",[");
     assert!(!json.contains("null"), "{json}");
 }
 

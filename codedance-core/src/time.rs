@@ -3,7 +3,7 @@
 //! The core never asks what time it is: every function that depends on time takes it as an argument.
 
 use std::fmt;
-use std::ops::Add;
+use std::ops::{Add, Sub};
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -11,7 +11,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// A point in time, in whole milliseconds since the Unix epoch (UTC).
 ///
-/// Arithmetic saturates at [`Timestamp::MAX`], so the machine is total over any input. Written as
+/// Arithmetic saturates at the epoch and at [`Timestamp::MAX`], so the machine is total over any input. Written as
 /// RFC 3339 (`2026-11-21T10:00:00.25Z`) wherever a person may read it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Default)]
 pub struct Timestamp(i64);
@@ -51,9 +51,20 @@ impl Add<Duration> for Timestamp {
     type Output = Self;
 
     fn add(self, length: Duration) -> Self {
-        let millis = i64::try_from(length.as_millis()).unwrap_or(i64::MAX);
-        Self::from_millis(self.0.saturating_add(millis))
+        Self::from_millis(self.0.saturating_add(millis(length)))
     }
+}
+
+impl Sub<Duration> for Timestamp {
+    type Output = Self;
+
+    fn sub(self, length: Duration) -> Self {
+        Self::from_millis(self.0.saturating_sub(millis(length)))
+    }
+}
+
+fn millis(length: Duration) -> i64 {
+    i64::try_from(length.as_millis()).unwrap_or(i64::MAX)
 }
 
 impl fmt::Display for Timestamp {
@@ -230,6 +241,12 @@ mod tests {
         let at = Timestamp::from_millis(1_763_719_200_250);
         assert_eq!(at.to_string().parse(), Ok(at));
         assert_eq!(Timestamp::MAX + Duration::MAX, Timestamp::MAX);
+        assert_eq!(Timestamp::MAX - Duration::MAX, Timestamp::EPOCH);
+        let second = Duration::from_secs(1);
+        assert_eq!(
+            Timestamp::EPOCH + 3 * second - second,
+            Timestamp::EPOCH + 2 * second
+        );
         assert_eq!(Timestamp::MAX.to_string().parse(), Ok(Timestamp::MAX));
         assert_eq!(Timestamp::EPOCH.since(at), Duration::ZERO);
         assert_eq!(Timestamp::from_millis(i64::MIN), Timestamp::EPOCH);

@@ -104,7 +104,7 @@ impl Prometheus {
             resolution: Duration::from_secs(15),
             lookback: Duration::from_secs(900),
             lag: None,
-            spread: Duration::from_secs(5),
+            spread: Duration::from_secs(10),
             phase: hasher.finish() as f64 / u64::MAX as f64,
         }
     }
@@ -159,7 +159,8 @@ impl Prometheus {
     }
 
     /// The same with another time over which the looks of many workloads are spread, at most a window:
-    /// each workload has its own moment in it, always the same. Default 5 s.
+    /// each workload has its own moment in it, always the same, so that what two ask of one workload is still
+    /// asked once. Default 10 s.
     #[must_use]
     pub fn with_spread(mut self, spread: Duration) -> Self {
         self.spread = spread;
@@ -178,7 +179,8 @@ impl Prometheus {
         canary: &Revision,
     ) -> Result<Checked> {
         let language = self.client.language().await?;
-        let to = now();
+        // As a look would: what has not arrived yet is missed by both.
+        let to = now() - self.lag(language.dialect);
         let grid = self.grid(policy.interval(), language);
         let mut checked = Checked::default();
         for metric in policy.queries() {
@@ -352,12 +354,17 @@ impl Prometheus {
         Ok(past)
     }
 
-    /// Until what was scraped in the window has arrived, and it is this workload's turn.
-    async fn turn(&self, window: Window, dialect: Dialect) {
-        let lag = self.lag.unwrap_or(match dialect {
+    /// How long what was scraped takes to arrive.
+    fn lag(&self, dialect: Dialect) -> Duration {
+        self.lag.unwrap_or(match dialect {
             Dialect::Prometheus => Duration::from_secs(2),
             Dialect::VictoriaMetrics => Duration::from_secs(12),
-        });
+        })
+    }
+
+    /// Until what was scraped in the window has arrived, and it is this workload's turn.
+    async fn turn(&self, window: Window, dialect: Dialect) {
+        let lag = self.lag(dialect);
         let spread = self.spread.min(window.length()).mul_f64(self.phase);
         let wait = (window.to + lag + spread).since(now());
         tokio::time::sleep(wait).await;

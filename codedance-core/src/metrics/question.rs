@@ -162,14 +162,10 @@ impl Question {
     /// lie before the epoch are empty.
     pub fn past(&self) -> impl Iterator<Item = Window> + use<> {
         let end = self.window.from;
-        let (step, intervals) = self.history.map_or((0, 0), |history| {
-            (history.step.as_millis(), history.intervals)
+        let (step, intervals) = self.history.map_or_else(Default::default, |history| {
+            (history.step, history.intervals)
         });
-        let before = move |steps: u32| {
-            let length = step.saturating_mul(steps.into());
-            let length = i64::try_from(length).unwrap_or(i64::MAX);
-            Timestamp::from_millis(end.as_millis().saturating_sub(length))
-        };
+        let before = move |steps: u32| end - step.saturating_mul(steps);
         (0..intervals)
             .rev()
             .map(move |steps| Window::new(before(steps.saturating_add(1)), before(steps)))

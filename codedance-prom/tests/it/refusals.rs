@@ -232,7 +232,8 @@ async fn a_policy_is_checked_before_a_rollout() {
     // It was there before the interval that is looked at.
     server.scraped(&target, INTERVAL.as_secs() + 2).await;
     requests("200");
-    server.scraped(&target, 1).await;
+    // What is younger than the lag is not asked for.
+    server.scraped(&target, 3).await;
     let rate = || Limits::fail(Percent::new(1).unwrap());
     let metric = |name, signal| Metric::new(name, signal, rate());
     let gauge = |name, text| Metric::new(name, own(text), Limits::fail(3.0));
@@ -246,10 +247,8 @@ async fn a_policy_is_checked_before_a_rollout() {
         .with_interval(INTERVAL)
         .build()
         .unwrap();
-    let checked = source
-        .check(&policy, &revision("v1"), &revision("v2"))
-        .await
-        .unwrap();
+    let (stable, canary) = (revision("v1"), revision("v2"));
+    let checked = source.check(&policy, &stable, &canary).await.unwrap();
     let faults: Vec<_> = checked
         .faults
         .iter()
@@ -265,6 +264,10 @@ async fn a_policy_is_checked_before_a_rollout() {
         );
     }
     assert_eq!(checked.silent, ["elsewhere", "nothing"]);
+    // An hour ago nobody had been scraped: it looks where a look would.
+    let late = source.with_lag(Duration::from_secs(3_600));
+    let checked = late.check(&policy, &stable, &canary).await.unwrap();
+    assert_eq!(checked.silent, ["fine", "elsewhere", "nothing"]);
 }
 
 /// A query of VictoriaMetrics may have 16 KB.

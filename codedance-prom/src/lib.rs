@@ -2,6 +2,7 @@
 
 mod client;
 mod dialect;
+mod moment;
 mod query;
 mod source;
 mod template;

@@ -1,7 +1,6 @@
 //! The source itself.
 
 use std::collections::BTreeMap;
-use std::hash::{DefaultHasher, Hash, Hasher};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
@@ -13,6 +12,7 @@ use codedance_core::{Error, ErrorKind, Result, Timestamp};
 
 use crate::client::{Client, Row};
 use crate::dialect::{Dialect, Language};
+use crate::moment::Moment;
 use crate::query::{Both, Grid, Look};
 use crate::template::{Template, Values};
 
@@ -53,10 +53,7 @@ pub struct Prometheus {
     default: String,
     resolution: Duration,
     lookback: Duration,
-    lag: Option<Duration>,
-    spread: Duration,
-    /// Where in the spread this workload is, 0 to 1.
-    phase: f64,
+    moment: Moment,
 }
 
 /// What [`Prometheus::check`] found.
@@ -94,8 +91,6 @@ impl Prometheus {
         ] {
             values.insert(variable.to_owned(), value.to_owned());
         }
-        let mut hasher = DefaultHasher::new();
-        workload.as_str().hash(&mut hasher);
         Self {
             client,
             values,
@@ -103,9 +98,7 @@ impl Prometheus {
             default: Template::DEFAULT.to_owned(),
             resolution: Duration::from_secs(15),
             lookback: Duration::from_secs(900),
-            lag: None,
-            spread: Duration::from_secs(10),
-            phase: hasher.finish() as f64 / u64::MAX as f64,
+            moment: Moment::of(workload),
         }
     }
 
@@ -154,7 +147,7 @@ impl Prometheus {
     /// a window before, is counted nowhere.
     #[must_use]
     pub fn with_lag(mut self, lag: Duration) -> Self {
-        self.lag = Some(lag);
+        self.moment.lag = Some(lag);
         self
     }
 
@@ -163,7 +156,7 @@ impl Prometheus {
     /// asked once. Default 10 s.
     #[must_use]
     pub fn with_spread(mut self, spread: Duration) -> Self {
-        self.spread = spread;
+        self.moment.spread = spread;
         self
     }
 
@@ -180,7 +173,7 @@ impl Prometheus {
     ) -> Result<Checked> {
         let language = self.client.language().await?;
         // As a look would: what has not arrived yet is missed by both.
-        let to = now() - self.lag(language.dialect);
+        let to = now() - self.moment.lag(language.dialect);
         let grid = self.grid(policy.interval(), language);
         let mut checked = Checked::default();
         for metric in policy.queries() {
@@ -353,22 +346,6 @@ impl Prometheus {
         }
         Ok(past)
     }
-
-    /// How long what was scraped takes to arrive.
-    fn lag(&self, dialect: Dialect) -> Duration {
-        self.lag.unwrap_or(match dialect {
-            Dialect::Prometheus => Duration::from_secs(2),
-            Dialect::VictoriaMetrics => Duration::from_secs(12),
-        })
-    }
-
-    /// Until what was scraped in the window has arrived, and it is this workload's turn.
-    async fn turn(&self, window: Window, dialect: Dialect) {
-        let lag = self.lag(dialect);
-        let spread = self.spread.min(window.length()).mul_f64(self.phase);
-        let wait = (window.to + lag + spread).since(now());
-        tokio::time::sleep(wait).await;
-    }
 }
 
 #[async_trait]
@@ -387,7 +364,8 @@ impl MetricsSource for Prometheus {
             return Ok(Vec::new());
         }
         let language = self.client.language().await?;
-        self.turn(*window, language.dialect).await;
+        let at = self.moment.after(*window, language.dialect);
+        tokio::time::sleep(at.since(now())).await;
         let now = async {
             if length.is_zero() {
                 return look.readings(&[], window.to, self.stale_after());

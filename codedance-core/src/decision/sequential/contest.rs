@@ -140,7 +140,7 @@ mod tests {
     const HYPOTHESES: Hypotheses = Hypotheses {
         null: 0.024_692_61,
         alternatives: [0.25, 0.64, 1.1, 1.95, 3.7],
-        prior: [0.12, 0.49, 0.2, 0.15, 0.04],
+        prior: [0.08, 0.53, 0.2, 0.15, 0.04],
         noise: 0.0,
     };
 

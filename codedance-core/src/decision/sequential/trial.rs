@@ -14,7 +14,7 @@ use crate::metrics::{Histogram, Reading, Sample, Signal};
 /// is close to it, for what the others would overlook.
 const WORSE: [f64; ALTERNATIVES] = [1.25, 1.85, 2.9, 6.8, 40.0];
 
-const WORSE_PRIOR: [f64; ALTERNATIVES] = [0.12, 0.49, 0.2, 0.15, 0.04];
+const WORSE_PRIOR: [f64; ALTERNATIVES] = [0.08, 0.53, 0.2, 0.15, 0.04];
 
 /// Against a canary with twice the odds of a bad request: better, a little better, the same, a little
 /// worse. The last place is not used.

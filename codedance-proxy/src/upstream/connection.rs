@@ -343,6 +343,22 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn an_answer_counts_though_the_endpoint_takes_no_more_of_the_request() {
+        let (mut upstream, mut endpoint) = connect().await;
+        let body = Upload::whole(vec![b'x'; 16_000_000].into());
+        let mut request = Request::post("/").body(body).unwrap();
+        let answering = async move {
+            endpoint.read_exact(&mut [0; 128]).await.unwrap();
+            let answer = b"HTTP/1.1 413 No\r\ncontent-length: 0\r\n\r\n";
+            endpoint.write_all(answer).await.unwrap();
+            // Closing with something unread breaks the connection.
+        };
+        let (sent, ()) = tokio::join!(upstream.send(&mut request, None, PATIENCE), answering);
+        assert_eq!(sent.unwrap().status(), 413);
+        assert!(!upstream.rest());
+    }
+
+    #[tokio::test]
     async fn a_connection_that_rests_holds_no_buffers() {
         let (mut upstream, mut endpoint) = connect().await;
         for _ in 0..2 {

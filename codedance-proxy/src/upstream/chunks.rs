@@ -3,11 +3,11 @@
 use std::io;
 
 use bytes::{Buf, Bytes, BytesMut};
-use http::header::{HeaderMap, HeaderName, HeaderValue};
-use httparse::{EMPTY_HEADER, Status, parse_headers};
+use http::header::HeaderMap;
 use memchr::{memchr, memmem};
 
 use super::head::{HEADERS, bad};
+use super::lines::{self, Lines};
 
 /// So much of what nobody reads may stand behind the sizes of all chunks together.
 const EXTENSION_BYTES: usize = 16 * 1024;
@@ -101,7 +101,7 @@ impl Chunks {
         let size = size.and_then(|size| u64::from_str_radix(size, 16).ok());
         let size = size.ok_or_else(malformed)?;
         // White space may stand before an extension, and some send it alone.
-        if !matches!(extension.trim_ascii_start(), [] | [b';', ..]) || extension.contains(&b'\r') {
+        if !matches!(lines::trim(extension), [] | [b';', ..]) || extension.contains(&b'\r') {
             return Err(malformed());
         }
         self.extensions += extension.len();
@@ -128,19 +128,16 @@ fn trailers(read: &mut BytesMut) -> io::Result<Option<Part>> {
             false => Ok(None),
         };
     };
-    let bytes = read.split_to(end + 4).freeze();
-    let mut lines = [EMPTY_HEADER; HEADERS];
-    let Status::Complete((length, lines)) = parse_headers(&bytes, &mut lines).map_err(bad)? else {
-        return Err(bad("its trailers end in the middle"));
-    };
-    if length != bytes.len() {
-        return Err(bad("its trailers end twice"));
+    // Without the empty line.
+    let mut trailers = HeaderMap::new();
+    for (count, line) in Lines::new(&read[..end + 2]).enumerate() {
+        if count == HEADERS {
+            return Err(bad("it has too many trailers"));
+        }
+        let (name, value) = lines::header(line)?;
+        trailers.append(name, lines::value(value)?);
     }
-    let mut trailers = HeaderMap::with_capacity(lines.len());
-    for line in lines {
-        let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(bad)?;
-        trailers.append(name, HeaderValue::from_bytes(line.value).map_err(bad)?);
-    }
+    read.advance(end + 4);
     Ok(Some(Part::Trailers(trailers)))
 }
 

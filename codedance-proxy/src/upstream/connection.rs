@@ -2,6 +2,7 @@
 
 use std::future::poll_fn;
 use std::io;
+use std::mem::take;
 use std::pin::Pin;
 use std::task::{Context, Poll, Waker, ready};
 use std::time::Duration;
@@ -15,6 +16,7 @@ use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::body::Remains;
+use super::buffers::{self, BUFFER};
 use super::chunks::Part;
 use super::head::Head;
 use super::request::{Broken, Sending};
@@ -22,8 +24,6 @@ use crate::dial::Stream;
 use crate::failure::SendError;
 use crate::upload::{Blame, Progress, Upload};
 
-/// Room for a request's head, and then for the beginning of an answer: as a rule for all of it.
-const FIRST_READ: usize = 8 * 1024;
 /// Room for what is missing of a head, at least.
 const MORE_OF_A_HEAD: usize = 1024;
 /// So much is read at once of an answer that is longer.
@@ -58,7 +58,7 @@ impl Upstream {
             sending: Sending::default(),
             read: BytesMut::new(),
             answer: Remains::Nothing,
-            room: FIRST_READ,
+            room: BUFFER,
             persists: true,
             timer: Box::pin(sleep(Duration::ZERO)),
             idle_since: Instant::now(),
@@ -80,7 +80,7 @@ impl Upstream {
             return Err(SendError::Unsent);
         }
         let mut searched = 0;
-        self.sending = Sending::begin(request, FIRST_READ);
+        self.sending = Sending::begin(request);
         self.timer.as_mut().reset(Instant::now() + limit);
         poll_fn(|cx| {
             if self.poll_send(cx).is_err() {
@@ -175,8 +175,8 @@ impl Upstream {
         let is_over = self.answer == Remains::Nothing && self.sending.is_sent();
         // What comes unasked for is not the next answer.
         let is_usable = is_over && self.persists && self.read.is_empty();
-        self.read = BytesMut::new();
-        self.room = FIRST_READ;
+        buffers::give(take(&mut self.read));
+        self.room = BUFFER;
         self.idle_since = Instant::now();
         is_usable
     }
@@ -258,7 +258,7 @@ impl Upstream {
                 return Poll::Ready(Ok(head.response));
             }
             let room = match self.read.len() {
-                0 => FIRST_READ,
+                0 => BUFFER,
                 _ => MORE_OF_A_HEAD,
             };
             if ready!(self.poll_read(cx, room))? == 0 {

@@ -1,24 +1,23 @@
 //! The head of an answer (RFC 9112, 4 to 6).
 
 use std::io;
-use std::mem::MaybeUninit;
 
-use bytes::{Bytes, BytesMut};
-use http::header::{
-    CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRANSFER_ENCODING,
-};
+use bytes::{Buf, BytesMut};
+use http::header::{CONNECTION, CONTENT_LENGTH, HeaderMap, HeaderName, TRANSFER_ENCODING};
 use http::{Method, Response, StatusCode, Version};
-use httparse::{ParserConfig, Status};
 use hyper::ext::ReasonPhrase;
 use memchr::memchr;
 
 use super::body::Remains;
+use super::lines::{self, Lines};
 use crate::inbound::decimal;
 
 /// How long a head may be; what hyper allows.
 pub(super) const HEAD_BYTES: usize = 408 * 1024;
 /// How many headers it may have; what hyper allows.
 pub(super) const HEADERS: usize = 100;
+/// For so many headers there is room without a second allocation.
+const USUAL_HEADERS: usize = 6;
 
 /// The head of an answer, and what follows from it.
 #[derive(Debug)]
@@ -40,65 +39,87 @@ impl Head {
         searched: &mut usize,
         method: &Method,
     ) -> io::Result<Option<Self>> {
-        let Some(end) = end_of_head(read, *searched) else {
-            if read.len() >= HEAD_BYTES {
+        // A head that comes in many parts is understood when it is whole, not with each of them.
+        let may_be_whole = *searched == 0 || has_end(read, *searched);
+        if may_be_whole && let Some((head, length)) = Self::parse(read, method)? {
+            if length > HEAD_BYTES {
                 return Err(bad("its head is too large"));
             }
-            *searched = read.len();
-            return Ok(None);
-        };
-        if end > HEAD_BYTES {
+            read.advance(length);
+            *searched = 0;
+            return Ok(Some(head));
+        }
+        if read.len() >= HEAD_BYTES {
             return Err(bad("its head is too large"));
         }
-        *searched = 0;
-        Self::parse(&read.split_to(end).freeze(), method).map(Some)
+        *searched = read.len();
+        Ok(None)
     }
 
-    fn parse(bytes: &Bytes, method: &Method) -> io::Result<Self> {
-        let mut lines = [const { MaybeUninit::uninit() }; HEADERS];
-        let mut parsed = httparse::Response::new(&mut []);
-        let status = ParserConfig::default()
-            .parse_response_with_uninit_headers(&mut parsed, bytes, &mut lines)
-            .map_err(bad)?;
-        let (Status::Complete(length), Some(code), Some(minor)) =
-            (status, parsed.code, parsed.version)
-        else {
-            return Err(bad("its head ends in the middle"));
+    /// The head, and its length.
+    fn parse(bytes: &[u8], method: &Method) -> io::Result<Option<(Self, usize)>> {
+        let mut lines = Lines::new(bytes);
+        let Some(first) = lines.next() else {
+            return Ok(None);
         };
-        if length != bytes.len() {
-            return Err(bad("its head ends twice"));
-        }
-        let mut response = Response::new(());
-        let status = StatusCode::from_u16(code).map_err(bad)?;
-        *response.status_mut() = status;
-        *response.version_mut() = match minor {
-            0 => Version::HTTP_10,
-            _ => Version::HTTP_11,
-        };
-        // What a client sees anyway is not worth an allocation.
-        if let Some(reason) = parsed.reason
-            && status.canonical_reason() != Some(reason)
-            && let Ok(reason) = ReasonPhrase::try_from(reason.as_bytes())
-        {
-            response.extensions_mut().insert(reason);
-        }
+        let (mut response, minor) = status_line(first)?;
         let mut framing = Framing::default();
-        let headers = response.headers_mut();
-        headers.reserve(parsed.headers.len());
-        for line in &*parsed.headers {
-            let name = HeaderName::from_bytes(line.name.as_bytes()).map_err(bad)?;
-            // Not a copy, but a part of what was read.
-            let value = HeaderValue::from_maybe_shared(bytes.slice_ref(line.value)).map_err(bad)?;
-            framing.note(&name, &value)?;
-            headers.append(name, value);
+        let mut headers = HeaderMap::with_capacity(USUAL_HEADERS);
+        let mut count = 0;
+        loop {
+            let line = match lines.next() {
+                None => return Ok(None),
+                Some([]) => break,
+                Some(line) => line,
+            };
+            count += 1;
+            if count > HEADERS {
+                return Err(bad("it has too many headers"));
+            }
+            let (name, value) = lines::header(line)?;
+            if framing.note(&name, value)? {
+                headers.append(name, lines::value(value)?);
+            }
         }
-        framing.settle(headers);
-        Ok(Self {
+        framing.settle(&mut headers);
+        *response.headers_mut() = headers;
+        let status = response.status();
+        let head = Self {
             body: framing.remains(status, minor, method)?,
             persists: framing.persists(minor) && status != StatusCode::SWITCHING_PROTOCOLS,
             response,
-        })
+        };
+        Ok(Some((head, lines.read())))
     }
+}
+
+/// Reads the first line, and returns the minor version as well.
+fn status_line(line: &[u8]) -> io::Result<(Response<()>, u8)> {
+    let malformed = || bad("its first line is malformed");
+    let (version, rest) = line.split_at_checked(9).ok_or_else(malformed)?;
+    let (version, minor) = match version {
+        b"HTTP/1.1 " => (Version::HTTP_11, 1),
+        b"HTTP/1.0 " => (Version::HTTP_10, 0),
+        _ => return Err(malformed()),
+    };
+    let (code, reason) = rest.split_at_checked(3).ok_or_else(malformed)?;
+    let reason = match reason {
+        // The space behind the code is left out by many (RFC 9112, 4).
+        [] => reason,
+        [b' ', reason @ ..] => reason,
+        _ => return Err(malformed()),
+    };
+    let status = StatusCode::from_bytes(code).map_err(bad)?;
+    let mut response = Response::new(());
+    *response.status_mut() = status;
+    *response.version_mut() = version;
+    let canonical = status.canonical_reason().map_or(&b""[..], str::as_bytes);
+    // What a client sees anyway is not worth an allocation.
+    if reason != canonical {
+        let reason = ReasonPhrase::try_from(reason).map_err(|_| malformed())?;
+        response.extensions_mut().insert(reason);
+    }
+    Ok((response, minor))
 }
 
 /// What the headers of an answer say about its body and about its connection.
@@ -113,7 +134,8 @@ struct Framing {
 }
 
 impl Framing {
-    fn note(&mut self, name: &HeaderName, value: &HeaderValue) -> io::Result<()> {
+    /// Whether the header concerns others than those at the two ends of the connection.
+    fn note(&mut self, name: &HeaderName, value: &[u8]) -> io::Result<bool> {
         match *name {
             CONTENT_LENGTH => {
                 for length in tokens(value) {
@@ -128,20 +150,26 @@ impl Framing {
             }
             TRANSFER_ENCODING => {
                 // Nobody could undo another coding once the header has ended here.
-                let is_known = value.as_bytes().eq_ignore_ascii_case(b"chunked");
-                if self.is_chunked || !is_known {
+                if self.is_chunked || !value.eq_ignore_ascii_case(b"chunked") {
                     return Err(bad("its transfer coding is unknown"));
                 }
                 self.is_chunked = true;
+                return Ok(false);
             }
             CONNECTION => {
-                let has = |wanted: &[u8]| tokens(value).any(|t| t.eq_ignore_ascii_case(wanted));
-                self.closes |= has(b"close");
-                self.keeps_alive |= has(b"keep-alive");
+                let mut names_others = false;
+                for token in tokens(value) {
+                    match token {
+                        _ if token.eq_ignore_ascii_case(b"keep-alive") => self.keeps_alive = true,
+                        _ if token.eq_ignore_ascii_case(b"close") => self.closes = true,
+                        _ => names_others = true,
+                    }
+                }
+                return Ok(names_others);
             }
             _ => {}
         }
-        Ok(())
+        Ok(true)
     }
 
     /// Leaves one length where it was repeated.
@@ -175,24 +203,22 @@ impl Framing {
     }
 }
 
-fn tokens(value: &HeaderValue) -> impl Iterator<Item = &[u8]> {
-    let tokens = value.as_bytes().split(|byte| *byte == b',');
-    tokens.map(<[u8]>::trim_ascii)
+fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    let tokens = value.split(|byte| *byte == b',');
+    tokens.map(lines::trim)
 }
 
-/// Where the first empty line ends; none ends before `searched`.
-fn end_of_head(bytes: &[u8], searched: usize) -> Option<usize> {
+/// Whether there is an empty line; none ends before `searched`.
+fn has_end(bytes: &[u8], searched: usize) -> bool {
     // The line feed before the empty line may have come earlier.
-    let mut place = searched.saturating_sub(2);
-    while let Some(found) = memchr(b'\n', &bytes[place..]) {
-        place += found + 1;
-        match bytes[place..] {
-            [b'\n', ..] => return Some(place + 1),
-            [b'\r', b'\n', ..] => return Some(place + 2),
-            _ => {}
+    let mut rest = &bytes[searched.saturating_sub(2)..];
+    while let Some(found) = memchr(b'\n', rest) {
+        rest = &rest[found + 1..];
+        if matches!(rest, [b'\n', ..] | [b'\r', b'\n', ..]) {
+            return true;
         }
     }
-    None
+    false
 }
 
 /// An answer that cannot be understood.

@@ -7,9 +7,9 @@
 //!
 //! What an endpoint sends is read as RFC 9112 says, and more strictly where that leaves a choice:
 //!
-//! - the head (4, 5): by `httparse`, at most [`HEAD_BYTES`](head::HEAD_BYTES)
-//!   long and of [`HEADERS`](head::HEADERS) headers; answers
-//!   before the final one are skipped (RFC 9110, 15.2);
+//! - the head (4, 5): at most [`HEAD_BYTES`](head::HEAD_BYTES) long and of [`HEADERS`](head::HEADERS)
+//!   headers, without lines that continue others; answers before the final one are skipped (RFC 9110,
+//!   15.2);
 //! - where the body ends (6.3): an answer with both a length and a transfer coding, with lengths that
 //!   differ, or with another coding than `chunked`, is none at all;
 //! - chunks (7.1): by the letter, with extensions ignored;
@@ -17,9 +17,11 @@
 //! - whether the connection persists (9.3): not after anything that was left unread or unsent.
 
 mod body;
+mod buffers;
 mod chunks;
 mod connection;
 mod head;
+mod lines;
 mod request;
 
 pub(crate) use connection::Upstream;

@@ -16,6 +16,7 @@ use http::header::{
 use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
+use super::buffers;
 use crate::dial::Stream;
 use crate::headers::lists;
 use crate::upload::Upload;
@@ -77,15 +78,14 @@ pub(super) enum Broken {
 }
 
 impl Sending {
-    /// Begins to send; the head is written to a buffer of at least this capacity. A body that can be
-    /// had again stays with the request as well.
-    pub(super) fn begin(request: &mut Request<Upload>, capacity: usize) -> Self {
+    /// Begins to send. A body that can be had again stays with the request as well.
+    pub(super) fn begin(request: &mut Request<Upload>) -> Self {
         let body = match request.body().again() {
             Some(body) => body,
             None => replace(request.body_mut(), Upload::Empty),
         };
         let mut sending = Self {
-            lines: BytesMut::with_capacity(capacity),
+            lines: buffers::take(),
             ..Self::default()
         };
         let lines = &mut sending.lines;

@@ -44,7 +44,7 @@ pub(crate) struct Upstream {
     answer: Remains,
     /// How much room the next read of an answer of unknown length gets.
     room: usize,
-    /// Whether the endpoint keeps the connection open.
+    /// Whether the endpoint keeps the connection open behind its answer.
     persists: bool,
     /// Lives as long as the connection, because moving a timer on is cheaper than a new one.
     timer: Pin<Box<Sleep>>,
@@ -143,7 +143,7 @@ impl Upstream {
             };
             let closed = match ready!(self.poll_read(cx, room)) {
                 Ok(1..) => Ok(()),
-                Ok(0) => self.close(),
+                Ok(0) => self.answer.close(),
                 Err(error) => Err(error),
             };
             if let Err(error) = closed {
@@ -281,12 +281,6 @@ impl Upstream {
             self.room = MOST_READ.min(2 * self.room);
         }
         Poll::Ready(Ok(read))
-    }
-
-    /// The endpoint has closed the connection behind what was read.
-    fn close(&mut self) -> io::Result<()> {
-        self.persists = false;
-        self.answer.close()
     }
 }
 

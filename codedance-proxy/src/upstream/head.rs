@@ -84,9 +84,11 @@ impl Head {
         framing.settle(&mut headers);
         *response.headers_mut() = headers;
         let status = response.status();
+        let body = framing.remains(status, minor, method)?;
+        let ends = body == Remains::UntilClosed || status == StatusCode::SWITCHING_PROTOCOLS;
         let head = Self {
-            body: framing.remains(status, minor, method)?,
-            persists: framing.persists(minor) && status != StatusCode::SWITCHING_PROTOCOLS,
+            body,
+            persists: framing.persists(minor) && !ends,
             response,
         };
         Ok(Some((head, lines.read())))
@@ -341,6 +343,8 @@ mod tests {
             take(&text, &Method::GET).unwrap().unwrap().persists
         };
         assert!(persists("1 200 OK"));
+        let endless = take("HTTP/1.1 200 OK\r\n\r\n", &Method::GET).unwrap();
+        assert!(!endless.unwrap().persists);
         assert!(!persists("1 200 OK\r\nconnection: x, Close"));
         assert!(!persists(
             "1 200 OK\r\nconnection: close\r\nconnection: keep-alive"

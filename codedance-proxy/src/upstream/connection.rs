@@ -268,9 +268,12 @@ impl Upstream {
         }
     }
 
-    /// Reads into so much room. None is read at the end.
+    /// Reads into about so much room. Nothing is read at the end.
     fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        self.read.reserve(room);
+        // What is left of a buffer is used up, unless more reads would come of it.
+        if self.read.capacity() - self.read.len() < room / 2 {
+            self.read.reserve(room);
+        }
         let room = self.read.capacity() - self.read.len();
         let read = ready!(poll_read_buf(
             Pin::new(&mut self.stream),

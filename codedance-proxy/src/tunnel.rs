@@ -2,7 +2,7 @@
 
 use std::io;
 
-use hyper::client::conn::http1::Parts;
+use bytes::BytesMut;
 use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
 use tokio::io::{AsyncWriteExt, copy_bidirectional};
@@ -16,15 +16,23 @@ use crate::endpoint::Flight;
 #[derive(Debug)]
 pub(crate) struct Tunnel {
     client: OnUpgrade,
-    endpoint: Parts<TokioIo<Stream>>,
+    endpoint: Stream,
+    /// What the endpoint sent right behind its answer.
+    greeting: BytesMut,
     flight: Flight,
 }
 
 impl Tunnel {
-    pub(crate) fn new(client: OnUpgrade, endpoint: Parts<TokioIo<Stream>>, flight: Flight) -> Self {
+    pub(crate) const fn new(
+        client: OnUpgrade,
+        endpoint: Stream,
+        greeting: BytesMut,
+        flight: Flight,
+    ) -> Self {
         Self {
             client,
             endpoint,
+            greeting,
             flight,
         }
     }
@@ -37,12 +45,12 @@ impl Tunnel {
         }
     }
 
-    async fn pass_on(self) -> io::Result<()> {
+    async fn pass_on(mut self) -> io::Result<()> {
         let client = self.client.await.map_err(io::Error::other)?;
         let mut client = TokioIo::new(client);
-        // What the endpoint sent right behind its answer.
-        client.write_all(&self.endpoint.read_buf).await?;
-        copy_bidirectional(&mut client, &mut self.endpoint.io.into_inner()).await?;
+        client.write_all(&self.greeting).await?;
+        drop(self.greeting);
+        copy_bidirectional(&mut client, &mut self.endpoint).await?;
         Ok(())
     }
 }

@@ -12,5 +12,5 @@ mod http2;
 mod scanner;
 
 pub(crate) use guard::{Guard, Verdict, send_off};
-pub(crate) use head::BAD_HOST_VALUE;
+pub(crate) use head::{BAD_HOST_VALUE, decimal};
 pub(crate) use http2::settle;

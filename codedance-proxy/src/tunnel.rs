@@ -2,10 +2,10 @@
 
 use std::io;
 
+use bytes::Bytes;
 use hyper::client::conn::http1::Parts;
-use hyper::upgrade::OnUpgrade;
 use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tracing::debug;
 
 use crate::dial::Stream;
@@ -15,34 +15,33 @@ use crate::endpoint::Flight;
 /// passes on what comes, both ways. In flight until both have closed, or one broke off.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    client: OnUpgrade,
     endpoint: Parts<TokioIo<Stream>>,
     flight: Flight,
 }
 
 impl Tunnel {
-    pub(crate) fn new(client: OnUpgrade, endpoint: Parts<TokioIo<Stream>>, flight: Flight) -> Self {
-        Self {
-            client,
-            endpoint,
-            flight,
-        }
+    pub(crate) const fn new(endpoint: Parts<TokioIo<Stream>>, flight: Flight) -> Self {
+        Self { endpoint, flight }
     }
 
-    /// Passes on until it is over.
-    pub(crate) async fn run(self) {
+    /// Passes on until it is over. `sent` is what the client has sent behind its request.
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, sent: Bytes) {
         let address = self.flight.endpoint().address;
-        if let Err(error) = self.pass_on().await {
+        if let Err(error) = self.pass_on(client, sent).await {
             debug!(%address, %error, "a tunnel broke off");
         }
     }
 
-    async fn pass_on(self) -> io::Result<()> {
-        let client = self.client.await.map_err(io::Error::other)?;
-        let mut client = TokioIo::new(client);
+    async fn pass_on(
+        self,
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        sent: Bytes,
+    ) -> io::Result<()> {
         // What the endpoint sent right behind its answer.
         client.write_all(&self.endpoint.read_buf).await?;
-        copy_bidirectional(&mut client, &mut self.endpoint.io.into_inner()).await?;
+        let mut endpoint = self.endpoint.io.into_inner();
+        endpoint.write_all(&sent).await?;
+        copy_bidirectional(&mut client, &mut endpoint).await?;
         Ok(())
     }
 }

@@ -2,10 +2,9 @@
 
 mod http1;
 mod http2;
+mod lingering;
 mod opening;
-mod timer;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -21,16 +20,15 @@ use tokio_util::either::Either;
 use tracing::debug;
 
 use crate::client::{Client, Peer};
-use crate::forward::forward;
-use crate::inbound::Guard;
+use crate::forward::{forward, turn_down};
 use crate::phase::{Phase, reached};
 use crate::server::Plane;
 use crate::tls::Acceptor;
 use http1::Quiet;
 use opening::Reopened;
 
-pub(crate) use http1::serve as serve_http1;
-pub(crate) use timer::ConnectionTimer;
+pub(crate) use http1::{Question, Terms, serve as serve_http1};
+pub(crate) use lingering::send_off;
 
 /// Which version of HTTP is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -151,15 +149,18 @@ async fn speak_http1<S>(
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let limits = plane.config.limits;
-    let stream = Guard::new(stream, limits, plane.config.send_timeout);
-    let client = &Client::new(peer, plane.trust.clone(), stream.verdict());
-    let answer =
-        |request| async move { Ok::<_, Infallible>(forward(plane, client, request).await) };
-    let header_timeout = plane.config.header_timeout;
-    let timer = ConnectionTimer::for_client(until, header_timeout);
-    let tunnel = || client.tunnel();
-    serve_http1(stream, limits, header_timeout, timer, phase, answer, tunnel).await
+    let client = &Client::new(peer, plane.trust.clone());
+    let answer = |question| async move {
+        match question {
+            Ok(request) => forward(plane, client, request).await,
+            Err(refusal) => turn_down(plane, client, refusal),
+        }
+    };
+    let terms = Terms::of_client(&plane.config);
+    serve_http1(stream, terms, Some(until), phase, answer, || {
+        client.tunnel()
+    })
+    .await
 }
 
 fn note_end(ended: hyper::Result<()>) {

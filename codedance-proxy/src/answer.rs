@@ -1,11 +1,12 @@
 //! The body of an answer on its way to a client.
 
+use std::io;
 use std::pin::Pin;
-use std::task::{Context, Poll};
+use std::task::{Context, Poll, ready};
 
 use bytes::Bytes;
 use http::header::{CONNECTION, CONTENT_TYPE, HeaderValue};
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use hyper::{Response, StatusCode};
 
 use crate::access_log::Record;
@@ -24,7 +25,6 @@ pub(crate) enum Answer {
 /// An endpoint's answer, passed on as it comes. It is in flight until it ends or is dropped.
 #[derive(Debug)]
 pub(crate) struct Relay {
-    body: Incoming,
     /// `None` once the answer has ended.
     exchange: Option<(Carrier, Flight)>,
     /// `None` where nobody keeps a log.
@@ -51,15 +51,12 @@ impl Answer {
 }
 
 impl Relay {
-    pub(crate) fn new(body: Incoming, carrier: Carrier, flight: Flight) -> Self {
+    pub(crate) fn new(carrier: Carrier, flight: Flight) -> Self {
         let mut relay = Self {
-            body,
             exchange: Some((carrier, flight)),
             record: None,
         };
-        if relay.body.is_end_stream() {
-            relay.end();
-        }
+        relay.end_if_complete();
         relay
     }
 
@@ -68,24 +65,48 @@ impl Relay {
         self.record = Some(record);
     }
 
-    pub(crate) fn is_end_stream(&self) -> bool {
-        self.body.is_end_stream()
+    pub(crate) const fn is_end_stream(&self) -> bool {
+        self.exchange.is_none()
     }
 
-    /// The answer is complete.
-    fn end(&mut self) {
-        if let Some((carrier, flight)) = self.exchange.take() {
+    fn end_if_complete(&mut self) {
+        let is_complete = |(carrier, _): &mut (Carrier, Flight)| carrier.is_end_stream();
+        if let Some((carrier, flight)) = self.exchange.take_if(is_complete) {
             carrier.give_back(&flight.endpoint().pool);
         }
     }
 
-    fn poll_body(
-        &mut self,
-        cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        match &mut self.exchange {
-            Some((carrier, _)) => carrier.poll_body(&mut self.body, cx),
-            None => Pin::new(&mut self.body).poll_frame(cx),
+    fn poll_frame(&mut self, cx: &mut Context<'_>) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        let Some((carrier, _)) = &mut self.exchange else {
+            return Poll::Ready(None);
+        };
+        let frame = ready!(Pin::new(carrier).poll_frame(cx));
+        match &frame {
+            Some(Ok(_)) => self.end_if_complete(),
+            Some(Err(_)) => {
+                if let Some((_, flight)) = self.exchange.take() {
+                    flight.endpoint().revision().counters.count(Event::CutShort);
+                }
+            }
+            None => {
+                if let Some((carrier, flight)) = self.exchange.take() {
+                    carrier.give_back(&flight.endpoint().pool);
+                }
+            }
+        }
+        if let Some(record) = &mut self.record
+            && let Some(Ok(frame)) = &frame
+            && let Some(data) = frame.data_ref()
+        {
+            record.sends(data.len());
+        }
+        Poll::Ready(frame)
+    }
+
+    fn size_hint(&self) -> SizeHint {
+        match &self.exchange {
+            Some((carrier, _)) => carrier.size_hint(),
+            None => SizeHint::with_exact(0),
         }
     }
 }
@@ -104,47 +125,29 @@ impl Drop for Relay {
 
 impl Body for Answer {
     type Data = Bytes;
-    type Error = hyper::Error;
+    type Error = io::Error;
 
     fn poll_frame(
         self: Pin<&mut Self>,
         cx: &mut Context<'_>,
-    ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
-        let relay = match self.get_mut() {
-            Self::Text(text) => return Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
-            Self::Relay(relay) => relay,
-        };
-        let polled = relay.poll_body(cx);
-        if let Some(record) = &mut relay.record
-            && let Poll::Ready(Some(Ok(frame))) = &polled
-            && let Some(data) = frame.data_ref()
-        {
-            record.sends(data.len());
+    ) -> Poll<Option<io::Result<Frame<Bytes>>>> {
+        match self.get_mut() {
+            Self::Text(text) => Poll::Ready(text.take().map(|text| Ok(Frame::data(text)))),
+            Self::Relay(relay) => relay.poll_frame(cx),
         }
-        match &polled {
-            Poll::Ready(Some(Err(_))) => {
-                if let Some((_, flight)) = relay.exchange.take() {
-                    flight.endpoint().revision().counters.count(Event::CutShort);
-                }
-            }
-            Poll::Ready(None) => relay.end(),
-            Poll::Ready(Some(Ok(_))) if relay.body.is_end_stream() => relay.end(),
-            Poll::Ready(Some(Ok(_))) | Poll::Pending => {}
-        }
-        polled
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             Self::Text(text) => text.is_none(),
-            Self::Relay(relay) => relay.body.is_end_stream(),
+            Self::Relay(relay) => relay.is_end_stream(),
         }
     }
 
     fn size_hint(&self) -> SizeHint {
         match self {
             Self::Text(text) => SizeHint::with_exact(text.as_ref().map_or(0, Bytes::len) as u64),
-            Self::Relay(relay) => relay.body.size_hint(),
+            Self::Relay(relay) => relay.size_hint(),
         }
     }
 }

@@ -1,21 +1,16 @@
 //! One request and one endpoint.
 
 use http::{Response, StatusCode};
-use hyper::body::Incoming;
 
 use crate::carrier::Carrier;
 use crate::config::{Config, Reuse};
 use crate::dial::DialError;
 use crate::endpoint::Endpoint;
-use crate::failure::Failure;
+use crate::failure::{Failure, SendError};
 use crate::headers;
 use crate::outgoing::Outgoing;
-use crate::pool::SendError;
 use crate::stats::{Counters, Event};
 use crate::transport::HttpVersion;
-
-/// An answer, and what its body comes over.
-pub(crate) type Exchange = (Response<Incoming>, Carrier);
 
 /// Why an endpoint gave no answer.
 pub(crate) enum Attempt {
@@ -35,7 +30,7 @@ pub(crate) async fn attempt(
     endpoint: &Endpoint,
     counters: &Counters,
     outgoing: &mut Outgoing,
-) -> Result<Exchange, Attempt> {
+) -> Result<Response<Carrier>, Attempt> {
     let progress = outgoing.progress.clone();
     let progress = progress.as_deref();
     if endpoint.version() == HttpVersion::Http2 {
@@ -49,13 +44,13 @@ pub(crate) async fn attempt(
         let Some(mut upstream) = endpoint.pool.take() else {
             break;
         };
-        let request = outgoing.copy_or_take();
+        let request = &mut outgoing.request;
         match upstream
             .send(request, progress, config.answer_timeout)
             .await
         {
-            Ok(response) => return checked(response, Carrier::Own(upstream), outgoing),
-            Err(SendError::Unsent(request)) => outgoing.request = *request,
+            Ok(head) => return checked(head.map(|()| Carrier::Own(upstream)), outgoing),
+            Err(SendError::Unsent) => {}
             Err(SendError::Lost) if outgoing.repeatable => {
                 counters.count(Event::Resent);
                 break;
@@ -70,25 +65,11 @@ pub(crate) async fn attempt(
         endpoint.standing.cool_down(config.cool_down);
         Attempt::from(error)
     })?;
-    if outgoing.asks_to_switch {
-        upstream.offer_tunnel();
-    }
-    let request = if outgoing.survives(&config.retries) {
-        outgoing.copy_or_take()
-    } else {
-        outgoing.take()
-    };
-    match upstream
+    let request = &mut outgoing.request;
+    let head = upstream
         .send(request, progress, config.answer_timeout)
-        .await
-    {
-        Ok(response) => checked(response, Carrier::Own(upstream), outgoing),
-        Err(SendError::Unsent(request)) => {
-            outgoing.request = *request;
-            Err(Attempt::NotAccepted(Failure::Unreachable))
-        }
-        Err(error) => Err(error.into()),
-    }
+        .await?;
+    checked(head.map(|()| Carrier::Own(upstream)), outgoing)
 }
 
 /// How often one endpoint is asked that says that it has not looked at the request.
@@ -103,7 +84,7 @@ async fn attempt_shared(
     endpoint: &Endpoint,
     counters: &Counters,
     outgoing: &mut Outgoing,
-) -> Result<Exchange, Attempt> {
+) -> Result<Response<Carrier>, Attempt> {
     let progress = outgoing.progress.clone();
     let progress = progress.as_deref();
     let mut is_repeated = false;
@@ -118,9 +99,12 @@ async fn attempt_shared(
         match lease.send(request, progress, config.answer_timeout).await {
             Ok(response) => {
                 outgoing.request.body().forget();
-                return checked(response, Carrier::Shared(lease), outgoing);
+                return checked(
+                    response.map(|body| Carrier::Shared { lease, body }),
+                    outgoing,
+                );
             }
-            Err(SendError::Unsent(_)) => {}
+            Err(SendError::Unsent) => {}
             Err(SendError::Unseen) if outgoing.request.body().is_whole() => {
                 counters.count(Event::Resent);
             }
@@ -144,23 +128,19 @@ impl From<DialError> for Attempt {
 }
 
 /// Whether the answer can be one to this request.
-fn checked(
-    response: Response<Incoming>,
-    carrier: Carrier,
-    outgoing: &Outgoing,
-) -> Result<Exchange, Attempt> {
+fn checked(response: Response<Carrier>, outgoing: &Outgoing) -> Result<Response<Carrier>, Attempt> {
     let switches = response.status() == StatusCode::SWITCHING_PROTOCOLS;
     if switches && !outgoing.asks_to_switch {
         // Nobody asked for it: what follows is not HTTP.
         return Err(Attempt::Failed(Failure::Lost));
     }
-    Ok((response, carrier))
+    Ok(response)
 }
 
 impl From<SendError> for Attempt {
     fn from(error: SendError) -> Self {
         match error {
-            SendError::Unsent(_) => Self::NotAccepted(Failure::Unreachable),
+            SendError::Unsent => Self::NotAccepted(Failure::Unreachable),
             SendError::Unseen | SendError::Lost | SendError::Reset => Self::Unanswered,
             SendError::TimedOut => Self::Failed(Failure::TimedOut),
             SendError::TooLarge => Self::Failed(Failure::TooLarge),

@@ -19,10 +19,11 @@ use crate::health::Standing;
 use crate::history::History;
 use crate::mirror::MirrorCounters;
 use crate::multiplex::{Lease, Shared};
-use crate::pool::{Pool, Upstream};
+use crate::pool::Pool;
 use crate::retries::Retries;
 use crate::stats::{Counters, Event};
 use crate::transport::HttpVersion;
+use crate::upstream::Upstream;
 
 /// What outlives any change of the table: a revision's counters, and whose turn it is.
 #[derive(Debug)]
@@ -138,7 +139,7 @@ impl Endpoint {
         counters: Option<&Counters>,
     ) -> Result<Box<Upstream>, DialError> {
         let stream = self.dial(limit, counters).await?;
-        Ok(Upstream::over(stream).await?)
+        Ok(Upstream::over(stream))
     }
 
     /// A place on a connection of HTTP/2, if need be on one that is made within this time.

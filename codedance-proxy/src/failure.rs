@@ -67,3 +67,22 @@ impl Failure {
         }
     }
 }
+
+/// Why a request got no answer over a connection.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum SendError {
+    /// The connection was closed before any of the request was written, which is as it was.
+    Unsent,
+    /// The endpoint says that it has not looked at the request.
+    Unseen,
+    /// The endpoint broke off this request, and no other.
+    Reset,
+    /// The connection broke after something may have been read.
+    Lost,
+    /// The endpoint stayed silent for too long.
+    TimedOut,
+    /// The body of the request is larger than it may be.
+    TooLarge,
+    /// The client stopped sending the body of its request.
+    ClientFailed,
+}

@@ -5,13 +5,12 @@ use std::time::Instant;
 
 use http::Version;
 use http::header::UPGRADE;
-use hyper::body::Incoming;
 use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
 use crate::access_log::Record;
 use crate::answer::{Answer, Relay};
-use crate::attempt::{Attempt, Exchange, attempt};
+use crate::attempt::{Attempt, attempt};
 use crate::carrier::Carrier;
 use crate::client::Client;
 use crate::endpoint::{Flight, RevisionState};
@@ -98,7 +97,6 @@ async fn respond(
         let text = "a request that asks for another protocol cannot have a body";
         return Answer::refuse(Refusal::bad_request(text));
     }
-    headers::frame(&mut parts, &upload);
     if let Some(mirror) = mirror.filter(|_| !asks_to_switch) {
         mirror.copy(&parts, &mut upload);
     }
@@ -109,15 +107,15 @@ async fn respond(
 
     let pending = Pending::new(Arc::clone(&route.revision));
     match exchange(plane, route, outgoing, record).await {
-        Ok(((response, carrier), flight)) => {
+        Ok((response, flight)) => {
             pending.answered(response.status(), begun);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return switch_protocol(response, carrier, flight, client);
+                return switch_protocol(response, flight, client);
             }
-            let (mut parts, body) = response.into_parts();
+            let (mut parts, carrier) = response.into_parts();
             headers::to_client(&mut parts.headers);
             parts.version = Version::HTTP_11;
-            let relay = Relay::new(body, carrier, flight);
+            let relay = Relay::new(carrier, flight);
             Response::from_parts(parts, Answer::Relay(relay))
         }
         Err(failure) => {
@@ -138,21 +136,17 @@ async fn respond(
 
 /// Passes on that the endpoint agrees to another protocol, and leaves the rest to a tunnel.
 fn switch_protocol(
-    response: Response<Incoming>,
-    carrier: Carrier,
+    response: Response<Carrier>,
     flight: Flight,
     client: &Client,
 ) -> Response<Answer> {
-    let stream = match carrier {
-        Carrier::Own(upstream) => upstream.into_tunnel(),
-        Carrier::Shared(_) => None,
-    };
-    let Some(stream) = stream else {
+    let (mut parts, carrier) = response.into_parts();
+    let Carrier::Own(upstream) = carrier else {
         let (status, text) = Failure::Lost.answer();
         return Answer::text(status, text);
     };
-    client.open(Tunnel::new(stream, flight));
-    let (mut parts, _) = response.into_parts();
+    let (stream, greeting) = upstream.into_tunnel();
+    client.open(Tunnel::new(stream, greeting, flight));
     headers::to_client_switching(&mut parts.headers);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();
@@ -165,7 +159,7 @@ async fn exchange(
     mut route: Arc<Route>,
     mut outgoing: Outgoing,
     mut record: Option<&mut Record>,
-) -> Result<(Exchange, Flight), Failure> {
+) -> Result<(Response<Carrier>, Flight), Failure> {
     let Plane {
         routing, config, ..
     } = plane;
@@ -192,13 +186,13 @@ async fn exchange(
             tried += 1;
             let counters = &route.revision.counters;
             match attempt(config, endpoint, counters, &mut outgoing).await {
-                Ok(exchange) => {
+                Ok(response) => {
                     if let Some(record) = &mut record {
                         record.endpoint_answered();
                     }
-                    let status = exchange.0.status();
+                    let status = response.status();
                     note_answer(detection, endpoint, &route.endpoints, status);
-                    return Ok((exchange, flight));
+                    return Ok((response, flight));
                 }
                 Err(Attempt::Failed(failure)) => {
                     if failure.is_endpoints_fault() {

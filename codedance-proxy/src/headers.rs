@@ -8,7 +8,6 @@ use http::header::{
 };
 use http::uri::{PathAndQuery, Uri};
 use http::{Method, Request, StatusCode, Version, request};
-use hyper::body::Body;
 
 use crate::client::Client;
 use crate::refusal::Refusal;
@@ -71,16 +70,6 @@ fn takes_trailers(parts: &request::Parts) -> bool {
     is_meant && lists(te, "trailers")
 }
 
-/// Says that there is a body where nobody expects one.
-pub(crate) fn frame(parts: &mut request::Parts, body: &Upload) {
-    // Without a word about it, hyper takes a body of unknown length for none with these.
-    let unexpected = matches!(parts.method, Method::GET | Method::HEAD);
-    if unexpected && body.size_hint().exact().is_none() {
-        let chunked = HeaderValue::from_static("chunked");
-        parts.headers.insert(TRANSFER_ENCODING, chunked);
-    }
-}
-
 /// The protocol that a client insists on.
 fn asked_upgrade(parts: &request::Parts) -> Option<HeaderValue> {
     // Looked up first: nearly no request has it.
@@ -136,7 +125,8 @@ fn connection_names(headers: &HeaderMap, name: &str) -> bool {
         .any(|value| lists(value, name))
 }
 
-fn lists(value: &HeaderValue, name: &str) -> bool {
+/// Whether a value that is a list of names has this one.
+pub(crate) fn lists(value: &HeaderValue, name: &str) -> bool {
     let mut tokens = value.as_bytes().split(|byte| *byte == b',');
     tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
 }

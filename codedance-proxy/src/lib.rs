@@ -109,8 +109,10 @@
 //!
 //! A client of HTTP/1.1 that closes its side of the connection before it has its answer is taken for
 //! gone, as nginx does; one that takes nothing of its answer for [`Config::send_timeout`] is cut off.
-//! An answer that an endpoint sends in a way that cannot be understood is none: 502. What follows an
-//! answer without having been asked for is never taken for the next one.
+//! An answer that an endpoint sends in a way that cannot be understood is none: 502. So is one that could
+//! end in two places, because it has both a length and chunks, or lengths that differ. One that breaks
+//! off, or whose chunks are malformed, breaks off for its client too. What follows an answer without
+//! having been asked for is never taken for the next one.
 //!
 //! # HTTP/2
 //!
@@ -186,6 +188,7 @@ mod tls;
 mod transport;
 mod tunnel;
 mod upload;
+mod upstream;
 
 pub use access_log::AccessLog;
 pub use cohort::{cohort_hash, in_cohort};

@@ -12,7 +12,7 @@ use crate::upload::{Progress, Upload};
 
 /// A request that is to be sent, perhaps more than once.
 pub(crate) struct Outgoing {
-    /// An empty request while one that cannot be repeated is on its way.
+    /// Without its body once that is on its way and cannot be had again.
     pub(crate) request: Request<Upload>,
     pub(crate) progress: Option<Arc<Progress>>,
     /// Whether sending it twice is the same as sending it once.
@@ -48,23 +48,5 @@ impl Outgoing {
     /// Whether it is to be sent to another endpoint after this one may have read it.
     pub(crate) const fn survives(&self, retries: &Retries) -> bool {
         retries.unanswered && self.repeatable && !self.asks_to_switch
-    }
-
-    /// What is to be sent now: a copy where that is possible, or else the request itself.
-    pub(crate) fn copy_or_take(&mut self) -> Request<Upload> {
-        let body = self.request.body().again().filter(|_| self.repeatable);
-        let Some(body) = body else {
-            return self.take();
-        };
-        let mut copy = Request::new(body);
-        copy.method_mut().clone_from(self.request.method());
-        copy.uri_mut().clone_from(self.request.uri());
-        copy.headers_mut().clone_from(self.request.headers());
-        copy
-    }
-
-    /// The request itself: it cannot be sent again.
-    pub(crate) fn take(&mut self) -> Request<Upload> {
-        std::mem::replace(&mut self.request, Request::new(Upload::Empty))
     }
 }

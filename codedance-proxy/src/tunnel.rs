@@ -2,9 +2,7 @@
 
 use std::io;
 
-use bytes::Bytes;
-use hyper::client::conn::http1::Parts;
-use hyper_util::rt::TokioIo;
+use bytes::{Bytes, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tracing::debug;
 
@@ -15,13 +13,19 @@ use crate::endpoint::Flight;
 /// passes on what comes, both ways. In flight until both have closed, or one broke off.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    endpoint: Parts<TokioIo<Stream>>,
+    endpoint: Stream,
+    /// What the endpoint sent right behind its answer.
+    greeting: BytesMut,
     flight: Flight,
 }
 
 impl Tunnel {
-    pub(crate) const fn new(endpoint: Parts<TokioIo<Stream>>, flight: Flight) -> Self {
-        Self { endpoint, flight }
+    pub(crate) const fn new(endpoint: Stream, greeting: BytesMut, flight: Flight) -> Self {
+        Self {
+            endpoint,
+            greeting,
+            flight,
+        }
     }
 
     /// Passes on until it is over. `sent` is what the client has sent behind its request.
@@ -33,15 +37,15 @@ impl Tunnel {
     }
 
     async fn pass_on(
-        self,
+        mut self,
         mut client: impl AsyncRead + AsyncWrite + Unpin,
         sent: Bytes,
     ) -> io::Result<()> {
-        // What the endpoint sent right behind its answer.
-        client.write_all(&self.endpoint.read_buf).await?;
-        let mut endpoint = self.endpoint.io.into_inner();
-        endpoint.write_all(&sent).await?;
-        copy_bidirectional(&mut client, &mut endpoint).await?;
+        client.write_all(&self.greeting).await?;
+        drop(self.greeting);
+        self.endpoint.write_all(&sent).await?;
+        drop(sent);
+        copy_bidirectional(&mut client, &mut self.endpoint).await?;
         Ok(())
     }
 }

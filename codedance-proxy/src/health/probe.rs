@@ -102,15 +102,17 @@ async fn ask(endpoint: &Endpoint, check: &HealthCheck) -> Result<u16, ()> {
     let answer = if endpoint.version() == HttpVersion::Http2 {
         let lease = endpoint.lease(limit, None).await.map_err(drop)?;
         multiplex::settle_head(&mut request, endpoint.scheme(), endpoint.address).map_err(drop)?;
-        lease.send(request, None, limit).await
+        let answer = lease.send(request, None, limit).await;
+        answer.map(|answer| answer.status())
     } else {
         let mut upstream = endpoint.connect(limit, None).await.map_err(drop)?;
         headers::default_host(&mut request, endpoint.address);
         let close = HeaderValue::from_static("close");
         request.headers_mut().insert(CONNECTION, close);
-        upstream.send(request, None, limit).await
+        let answer = upstream.send(&mut request, None, limit).await;
+        answer.map(|answer| answer.status())
     };
-    answer.map(|answer| answer.status().as_u16()).map_err(drop)
+    answer.map(|status| status.as_u16()).map_err(drop)
 }
 
 /// What the checks of one endpoint add up to.

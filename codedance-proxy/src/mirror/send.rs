@@ -1,10 +1,11 @@
 //! Copies on their way.
 
 use std::future::poll_fn;
+use std::pin::Pin;
 use std::time::Instant;
 
 use http::Request;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
 
@@ -36,10 +37,11 @@ async fn exchange(request: Request<Upload>, job: &mut Job) {
             continue;
         };
         match attempt(config, endpoint, counters, &mut outgoing).await {
-            Ok((response, mut carrier)) => {
+            Ok(response) => {
                 counters.answered(response.status(), begun.elapsed());
                 job.settled = true;
-                if discard(response.into_body(), &mut carrier).await {
+                let mut carrier = response.into_body();
+                if discard(&mut carrier).await {
                     carrier.give_back(&endpoint.pool);
                 }
                 return;
@@ -58,9 +60,9 @@ fn no_answer(job: &mut Job) {
 }
 
 /// Reads an answer to its end. False when it broke off.
-async fn discard(mut body: Incoming, carrier: &mut Carrier) -> bool {
+async fn discard(carrier: &mut Carrier) -> bool {
     loop {
-        match poll_fn(|cx| carrier.poll_body(&mut body, cx)).await {
+        match poll_fn(|cx| Pin::new(&mut *carrier).poll_frame(cx)).await {
             Some(Ok(_)) => consume_budget().await,
             Some(Err(_)) => return false,
             None => return true,

@@ -16,7 +16,7 @@ use tracing::debug;
 
 use super::watched::Watched;
 use crate::dial::Stream;
-use crate::pool::SendError;
+use crate::failure::SendError;
 use crate::upload::{Blame, Progress, Upload};
 
 /// So many requests share a connection, unless its endpoint allows fewer.
@@ -148,9 +148,9 @@ impl Lease {
         std::future::poll_fn(|cx| {
             if let Poll::Ready(answer) = answer.as_mut().poll(cx) {
                 return Poll::Ready(answer.map_err(|mut error| match error.take_message() {
-                    Some(request) => {
+                    Some(_) => {
                         self.connection.retire();
-                        SendError::Unsent(Box::new(request))
+                        SendError::Unsent
                     }
                     None if is_refused(error.error()) => SendError::Unseen,
                     None if is_behind_the_last(error.error()) => {

@@ -1,6 +1,7 @@
 //! The proxy between real clients and real servers on the loopback device.
 
 mod access_log;
+mod answers;
 mod conformance;
 mod counting;
 mod faults;
@@ -18,3 +19,4 @@ mod stalling;
 mod support;
 mod tls;
 mod tunnels;
+mod uploads;

@@ -8,7 +8,7 @@ use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::answer::Answer;
-use crate::connection::{Question, Terms, serve_http1};
+use crate::connection::{Question, Service, Terms, serve_http1};
 use crate::exposition;
 use crate::inbound::Inbound;
 use crate::limits::Limits;
@@ -20,16 +20,23 @@ pub(crate) async fn serve_admin(
     stream: TcpStream,
     phase: watch::Receiver<Phase>,
 ) {
-    let plane = &*plane;
-    let answer = |question: Question| async move {
-        question.map_or_else(Answer::refuse, |request| admin(plane, &request))
-    };
     let terms = Terms {
         limits: Limits::default(),
         rests: false,
         ..Terms::of_client(&plane.config)
     };
-    serve_http1(stream, terms, None, phase, answer, || None).await;
+    serve_http1(stream, Admin(&plane), terms, None, phase).await;
+}
+
+/// Answers what is asked of the proxy itself.
+struct Admin<'p>(&'p Plane);
+
+impl Service for Admin<'_> {
+    type Body = Answer;
+
+    async fn answer(&self, question: Question) -> Response<Answer> {
+        question.map_or_else(Answer::refuse, |request| admin(self.0, &request))
+    }
 }
 
 fn admin(plane: &Plane, request: &Request<Inbound>) -> Response<Answer> {

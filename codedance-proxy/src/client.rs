@@ -25,7 +25,7 @@ pub(crate) struct Client {
     is_secure: bool,
     trust: Trust,
     /// What follows once the client's connection has stopped speaking HTTP.
-    tunnel: Mutex<Option<Tunnel>>,
+    tunnel: Mutex<Option<Box<Tunnel>>>,
 }
 
 /// Whose word counts for what lies in front of the proxy.
@@ -105,15 +105,15 @@ impl Client {
 
     /// Hands over what is to run when the answer that switches protocols has been sent.
     pub(crate) fn open(&self, tunnel: Tunnel) {
-        *self.lock_tunnel() = Some(tunnel);
+        *self.lock_tunnel() = Some(Box::new(tunnel));
     }
 
     /// What was handed over.
     pub(crate) fn tunnel(&self) -> Option<Tunnel> {
-        self.lock_tunnel().take()
+        self.lock_tunnel().take().map(|tunnel| *tunnel)
     }
 
-    fn lock_tunnel(&self) -> MutexGuard<'_, Option<Tunnel>> {
+    fn lock_tunnel(&self) -> MutexGuard<'_, Option<Box<Tunnel>>> {
         self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }

@@ -150,30 +150,8 @@ impl Head {
         Ok(None)
     }
 
-    /// What a head says that has ended; `bytes` is all of it. Its headers are added to `headers`. The
-    /// next head can be read then.
-    pub(crate) fn finish(
-        &mut self,
-        bytes: &Bytes,
-        headers: HeaderMap,
-        limits: &Limits,
-    ) -> Result<Asked, Refusal> {
-        let asked = self.asked(bytes, headers, limits);
-        let mut fields = std::mem::take(&mut self.fields);
-        fields.clear();
-        *self = Self {
-            fields,
-            ..Self::default()
-        };
-        asked
-    }
-
-    fn asked(
-        &self,
-        bytes: &Bytes,
-        mut headers: HeaderMap,
-        limits: &Limits,
-    ) -> Result<Asked, Refusal> {
+    /// What a head says that has ended; `bytes` is all of it.
+    pub(crate) fn finish(self, bytes: &Bytes, limits: &Limits) -> Result<Asked, Refusal> {
         let first = self.first.ok_or(BAD_REQUEST_LINE)?;
         let framing = self.framing(first.version, limits)?;
         let method = Method::from_bytes(&bytes[first.method.range()]);
@@ -182,7 +160,7 @@ impl Head {
             return Err(TARGET_TOO_LONG);
         }
         let target = Uri::from_maybe_shared(target);
-        headers.reserve(self.fields.len() + ADDED);
+        let mut headers = HeaderMap::with_capacity(self.fields.len() + ADDED);
         for field in &self.fields {
             let name = HeaderName::from_bytes(&bytes[field.name.range()]);
             let value = HeaderValue::from_maybe_shared(bytes.slice(field.value.range()));
@@ -406,7 +384,7 @@ mod tests {
             return Ok(None);
         };
         let bytes = Bytes::copy_from_slice(&text.as_bytes()[..length]);
-        head.finish(&bytes, HeaderMap::new(), &limits).map(Some)
+        head.finish(&bytes, &limits).map(Some)
     }
 
     fn read(text: &str) -> Result<Option<Framing>, u16> {

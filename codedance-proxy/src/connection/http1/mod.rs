@@ -75,62 +75,113 @@ pub(crate) struct Quiet<S> {
 /// What a client asks, or why that is refused.
 pub(crate) type Question = Result<Request<Inbound>, Refusal>;
 
-/// Serves one connection until its client is done or the proxy is over, or until the client is quiet:
-/// all that is needed to serve it is gone then. The first head has to be there by `until`.
-pub(crate) async fn serve<S, F, B>(
-    stream: S,
-    terms: Terms,
-    until: Option<Instant>,
-    mut phase: watch::Receiver<Phase>,
-    answer: impl Fn(Question) -> F,
-    tunnel: impl Fn() -> Option<Tunnel>,
-) -> Option<Quiet<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<B>>,
-    B: Body<Data = Bytes>,
-{
-    let is_finishing = AtomicBool::new(false);
-    let mut phases = pin!(async {
-        reached(&mut phase, Phase::Finishing).await;
-        is_finishing.store(true, Relaxed);
-        reached(&mut phase, Phase::Over).await;
-    });
-    let mut speaking = pin!(speak(stream, &terms, until, &is_finishing, answer, tunnel));
-    poll_fn(|cx| match phases.as_mut().poll(cx) {
-        Poll::Ready(()) => Poll::Ready(None),
-        Poll::Pending => speaking.as_mut().poll(cx),
-    })
-    .await
+/// Who answers the requests of a client.
+pub(crate) trait Service {
+    type Body: Body<Data = Bytes>;
+
+    fn answer(&self, question: Question) -> impl Future<Output = Response<Self::Body>> + Send;
+
+    /// What follows an answer that switches protocols.
+    fn tunnel(&self) -> Option<Tunnel> {
+        None
+    }
 }
 
-/// What comes after an answer.
-enum After {
-    /// The next request.
-    Next,
+/// Serves one connection until its client is done or the proxy is over, or until the client is quiet:
+/// all that is needed to serve it is gone then. The first head has to be there by `until`.
+///
+/// Most connections wait for a request, and there are many: what serves them lies here once, and what
+/// an exchange needs, or the end, is boxed as long as it lasts.
+pub(crate) fn serve<S, A>(
+    stream: S,
+    service: A,
+    terms: Terms,
+    mut until: Option<Instant>,
+    mut phase: watch::Receiver<Phase>,
+) -> impl Future<Output = Option<Quiet<S>>>
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Service,
+{
+    let mut wire = Wire::new(stream);
+    async move {
+        let is_finishing = AtomicBool::new(false);
+        let mut phases = pin!(async {
+            reached(&mut phase, Phase::Finishing).await;
+            is_finishing.store(true, Relaxed);
+            reached(&mut phase, Phase::Over).await;
+        });
+        let end = {
+            let mut speaking = pin!(speak(
+                &mut wire,
+                &service,
+                &terms,
+                &mut until,
+                &is_finishing
+            ));
+            poll_fn(|cx| match phases.as_mut().poll(cx) {
+                Poll::Ready(()) => Poll::Ready(End::Break),
+                Poll::Pending => speaking.as_mut().poll(cx),
+            })
+            .await
+        };
+        let mut leaving = match end {
+            End::Break => return None,
+            End::Quiet(until) => {
+                let stream = wire.stream;
+                return Some(Quiet { stream, until });
+            }
+            end => Box::pin(leave(wire, end)),
+        };
+        poll_fn(|cx| match phases.as_mut().poll(cx) {
+            Poll::Ready(()) => Poll::Ready(()),
+            Poll::Pending => leaving.as_mut().poll(cx),
+        })
+        .await;
+        None
+    }
+}
+
+/// What comes after the last answer.
+enum End {
+    /// Nothing for now. The client has so long to ask again.
+    Quiet(Instant),
     /// Another protocol.
-    Tunnel,
-    /// The end.
-    End,
+    Tunnel(Tunnel),
+    /// A word to a client that did not say what it wanted.
+    SendOff(Refusal),
+    /// The end, to which the client may have to be listened for a while.
+    Linger,
+    Part,
     /// The end at once: the client is gone, or has to notice that its answer is not whole.
     Break,
 }
 
-async fn speak<S, F, B>(
-    stream: S,
-    terms: &Terms,
-    mut until: Option<Instant>,
-    is_finishing: &AtomicBool,
-    answer: impl Fn(Question) -> F,
-    tunnel: impl Fn() -> Option<Tunnel>,
-) -> Option<Quiet<S>>
+async fn leave<S>(wire: Wire<S>, end: End)
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<B>>,
-    B: Body<Data = Bytes>,
+{
+    match end {
+        End::Tunnel(tunnel) => tunnel.run(wire.stream, wire.input.freeze()).await,
+        End::SendOff(refusal) => send_off(wire.stream, refusal).await,
+        End::Linger => linger(wire.stream).await,
+        End::Part => part(wire.stream).await,
+        End::Quiet(_) | End::Break => {}
+    }
+}
+
+async fn speak<S, A>(
+    wire: &mut Wire<S>,
+    service: &A,
+    terms: &Terms,
+    until: &mut Option<Instant>,
+    is_finishing: &AtomicBool,
+) -> End
+where
+    S: AsyncRead + AsyncWrite + Unpin,
+    A: Service,
 {
     let is_finishing = || is_finishing.load(Relaxed);
-    let mut wire = Wire::new(stream);
     loop {
         let next = poll_fn(|cx| wire.poll_next(cx, terms, until.take(), is_finishing)).await;
         let (question, exchange) = match next {
@@ -143,60 +194,37 @@ where
                 wire.is_read_up = true;
                 (Err(refusal), Exchange::UNKNOWN)
             }
-            Next::Quiet(until) => {
-                let stream = wire.stream;
-                return Some(Quiet { stream, until });
+            Next::Quiet(until) => return End::Quiet(until),
+            Next::Late if wire.is_within_head() => {
+                let text = "the request's head did not arrive";
+                return End::SendOff(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
             }
-            Next::Late => {
-                if wire.is_within_head() {
-                    let text = "the request's head did not arrive";
-                    let late = Refusal::new(StatusCode::REQUEST_TIMEOUT, text);
-                    send_off(wire.stream, late).await;
-                }
-                return None;
-            }
-            Next::Leaves => {
-                part(wire.stream).await;
-                return None;
-            }
+            Next::Late => return End::Break,
+            Next::Leaves => return End::Part,
         };
-        match converse(&mut wire, question, exchange, terms, &is_finishing, &answer).await {
-            After::Next => {}
-            After::Tunnel => {
-                if let Some(tunnel) = tunnel() {
-                    tunnel.run(wire.stream, wire.input.freeze()).await;
-                }
-                return None;
-            }
-            After::End if wire.upload.is_some() || wire.is_read_up => {
-                linger(wire.stream).await;
-                return None;
-            }
-            After::End => {
-                part(wire.stream).await;
-                return None;
-            }
-            After::Break => return None,
+        let conversing = converse(wire, service, question, exchange, terms, &is_finishing);
+        match Box::pin(conversing).await {
+            None => {}
+            Some(end) => return end,
         }
     }
 }
 
-/// Has one request answered, and sends the answer.
-async fn converse<S, F, B>(
+/// Has one request answered, and sends the answer. `None` when the next request may follow.
+async fn converse<S, A>(
     wire: &mut Wire<S>,
+    service: &A,
     question: Question,
     mut exchange: Exchange,
     terms: &Terms,
     is_finishing: &impl Fn() -> bool,
-    answer: &impl Fn(Question) -> F,
-) -> After
+) -> Option<End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
-    F: Future<Output = Response<B>>,
-    B: Body<Data = Bytes>,
+    A: Service,
 {
     let answered = {
-        let mut answering = pin!(answer(question));
+        let mut answering = pin!(service.answer(question));
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(response) = answering.as_mut().poll(cx) {
@@ -213,15 +241,15 @@ where
         .await
     };
     let Ok((response, is_last)) = answered else {
-        return After::Break;
+        return Some(End::Break);
     };
     exchange.keeps_alive &= !is_last;
-    let (mut head, body) = response.into_parts();
+    let (head, body) = response.into_parts();
     wire.begin_answer();
     let size = (!body.is_end_stream()).then(|| body.size_hint());
     let mut encoder = Encoder::begin(&mut wire.output, &head, size, exchange);
-    head.headers.clear();
-    wire.headers = std::mem::take(&mut head.headers);
+    let status = head.status;
+    drop(head);
     {
         let mut body = pin!((!encoder.is_done()).then_some(body));
         let sent = poll_fn(|cx| {
@@ -238,16 +266,17 @@ where
             }
         });
         if sent.await.is_err() || encoder.is_broken() {
-            return After::Break;
+            return Some(End::Break);
         }
     }
-    if head.status == StatusCode::SWITCHING_PROTOCOLS {
-        return After::Tunnel;
+    if status == StatusCode::SWITCHING_PROTOCOLS {
+        return Some(service.tunnel().map_or(End::Break, End::Tunnel));
     }
     let rest = poll_fn(|cx| wire.poll_rest(cx)).await;
-    if encoder.keeps_alive() && rest == Rest::Read && !wire.is_read_up && !is_finishing() {
-        After::Next
-    } else {
-        After::End
+    wire.release();
+    if wire.upload.is_some() || wire.is_read_up {
+        return Some(End::Linger);
     }
+    let goes_on = encoder.keeps_alive() && rest == Rest::Read && !is_finishing();
+    (!goes_on).then_some(End::Part)
 }

@@ -14,10 +14,12 @@ const COPIED: usize = 1024;
 /// So many parts go out in one system call.
 const AT_ONCE: usize = 16;
 
+/// Room for the head of an answer and a part behind it, as a rule.
+const TEXT_ROOM: usize = 2 * 1024;
+
 /// Bytes on their way to a client: text of the connection's own, and parts of answers between.
 #[derive(Debug, Default)]
 pub(super) struct Outbox {
-    /// Kept for the next answer when all of it has been sent.
     text: Vec<u8>,
     /// So much of the text has been sent.
     place: usize,
@@ -55,6 +57,9 @@ impl Outbox {
 
     /// Adds what `write` appends.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
+        if self.text.capacity() == 0 {
+            self.text.reserve(TEXT_ROOM);
+        }
         let before = self.text.len();
         write(&mut self.text);
         let added = self.text.len() - before;
@@ -74,6 +79,16 @@ impl Outbox {
         } else {
             self.length += data.len();
             self.parts.push_back(Part::Data(data));
+        }
+    }
+
+    /// Holds no memory until there is something to be sent again.
+    pub(super) fn release(&mut self) {
+        if self.is_empty() {
+            *self = Self {
+                total: self.total,
+                ..Self::default()
+            };
         }
     }
 

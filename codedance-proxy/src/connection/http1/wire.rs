@@ -1,15 +1,16 @@
 //! The bytes that go to and come from a client.
 
+use std::cell::RefCell;
 use std::io;
-use std::pin::{Pin, pin};
+use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::BytesMut;
-use http::HeaderMap;
+use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame};
-use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite};
+use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 use tokio::time::Instant;
+use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::Terms;
@@ -19,8 +20,8 @@ use super::outbox::Outbox;
 use crate::inbound::{Asked, Decoder, Demand, Framing, Giver, Head, Inbound, InboundError, Piece};
 use crate::refusal::Refusal;
 
-/// Room for the heads of most requests. Larger ones get twice as much, again and again.
-const HEAD_ROOM: usize = 2 * 1024;
+/// How much is read at once of what is not known to be a body.
+const BEGINNING: usize = 8 * 1024;
 /// How much of a body is read at once.
 const BODY_ROOM: usize = 64 * 1024;
 /// So much of an answer is gathered before it is sent.
@@ -92,8 +93,6 @@ pub(super) struct Wire<S> {
     /// Nothing more is read: there is nothing, or it makes no sense.
     pub(super) is_read_up: bool,
     pub(super) upload: Option<Upload>,
-    /// An empty map that has room.
-    pub(super) headers: HeaderMap,
 }
 
 impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
@@ -109,7 +108,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             stalled: None,
             is_read_up: false,
             upload: None,
-            headers: HeaderMap::new(),
         }
     }
 
@@ -130,9 +128,8 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             if !self.input.is_empty() {
                 match self.head.read(&self.input, &terms.limits) {
                     Ok(Some(length)) => {
-                        let bytes = self.input.split_to(length).freeze();
-                        let headers = std::mem::take(&mut self.headers);
-                        let asked = self.head.finish(&bytes, headers, &terms.limits);
+                        let bytes = self.take(length);
+                        let asked = std::mem::take(&mut self.head).finish(&bytes, &terms.limits);
                         self.deadline = None;
                         return Poll::Ready(asked.map_or_else(Next::Errs, Next::Asks));
                     }
@@ -140,7 +137,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     Err(refusal) => return Poll::Ready(Next::Errs(refusal)),
                 }
             }
-            match self.poll_fill(cx, HEAD_ROOM) {
+            match self.poll_begin(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if self.head.has_begun() => {
                     let text = "the request's head ends in the middle";
@@ -178,17 +175,58 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         Poll::Ready(Next::Late)
     }
 
-    /// Reads once. Zero when there is nothing more.
+    /// Reads the beginning of something. Zero when there is nothing more.
+    ///
+    /// It is read into memory that all connections of the thread share, and copied from there: heads are
+    /// small, and so a connection that waits for one has no need of memory of its own.
+    fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        thread_local! {
+            static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BEGINNING]);
+        }
+        SHARED.with_borrow_mut(|shared| {
+            let mut shared = ReadBuf::new(shared);
+            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut shared));
+            let read = read.map(|()| shared.filled().len());
+            self.input.extend_from_slice(shared.filled());
+            if !matches!(read, Ok(1..)) {
+                self.is_read_up = true;
+            }
+            Poll::Ready(read)
+        })
+    }
+
+    /// Reads on within a body. Zero when there is nothing more.
     fn poll_fill(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
         if self.input.capacity() - self.input.len() < room / 4 {
             // Takes the same memory again if nobody holds what was read into it.
-            self.input.reserve(room.max(self.input.len()));
+            self.input.reserve(room);
         }
-        let read = ready!(pin!(self.stream.read_buf(&mut self.input)).poll(cx));
+        let read = ready!(poll_read_buf(
+            Pin::new(&mut self.stream),
+            cx,
+            &mut self.input
+        ));
         if !matches!(read, Ok(1..)) {
             self.is_read_up = true;
         }
         Poll::Ready(read)
+    }
+
+    /// Takes so much of what has come, with all of its memory if that is everything.
+    fn take(&mut self, length: usize) -> Bytes {
+        if length == self.input.len() {
+            std::mem::take(&mut self.input).freeze()
+        } else {
+            self.input.split_to(length).freeze()
+        }
+    }
+
+    /// Holds no memory between two requests.
+    pub(super) fn release(&mut self) {
+        self.output.release();
+        if self.input.is_empty() {
+            self.input = BytesMut::new();
+        }
     }
 
     /// The body of a request whose head has just been read.
@@ -198,7 +236,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             Framing::Sized(length) if length <= self.input.len() as u64 => {
                 // It fits, since so much has come.
                 let here = usize::try_from(length).unwrap_or(self.input.len());
-                Inbound::Whole(self.input.split_to(here).freeze())
+                Inbound::Whole(self.take(here))
             }
             framing => {
                 let decoder = Decoder::new(framing);
@@ -265,7 +303,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         let room = left.map_or(BODY_ROOM, |left| {
             left.map_or(BODY_ROOM, |n| n.min(BODY_ROOM))
         });
-        let room = room.max(HEAD_ROOM);
+        let room = room.max(BEGINNING);
         self.poll_fill(cx, room)
     }
 
@@ -289,7 +327,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         if self.is_read_up || !self.input.is_empty() {
             return Poll::Pending;
         }
-        match ready!(self.poll_fill(cx, HEAD_ROOM)) {
+        match ready!(self.poll_begin(cx)) {
             Ok(1..) => Poll::Pending,
             Ok(0) | Err(_) => Poll::Ready(Gone),
         }
@@ -354,7 +392,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         terms: &Terms,
     ) -> Poll<Result<(), Gone>>
     where
-        B: Body<Data = bytes::Bytes>,
+        B: Body<Data = Bytes>,
     {
         loop {
             let mut is_waiting = false;

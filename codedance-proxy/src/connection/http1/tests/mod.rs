@@ -98,13 +98,19 @@ async fn obey(request: Request<Inbound>) -> Response<Content> {
     }
 }
 
-async fn answer(question: Question) -> Response<Content> {
-    match question {
-        Ok(request) => obey(request).await,
-        Err(refusal) => {
-            let mut response = Response::new(full(refusal.text));
-            *response.status_mut() = refusal.status;
-            response
+struct Obedient;
+
+impl Service for Obedient {
+    type Body = Content;
+
+    async fn answer(&self, question: Question) -> Response<Content> {
+        match question {
+            Ok(request) => obey(request).await,
+            Err(refusal) => {
+                let mut response = Response::new(full(refusal.text));
+                *response.status_mut() = refusal.status;
+                response
+            }
         }
     }
 }
@@ -120,7 +126,7 @@ fn connect(room: usize) -> (DuplexStream, Served, watch::Sender<Phase>) {
         rests: true,
     };
     let until = Some(Instant::now() + PATIENCE);
-    let served = serve(stream, terms, until, phase, answer, || None);
+    let served = serve(stream, Obedient, terms, until, phase);
     (client, tokio::spawn(served), sender)
 }
 

@@ -98,6 +98,8 @@ enum Encoding {
 
 /// What [`Uri`] can hold.
 const LONGEST_TARGET: usize = 65_534;
+/// So many headers come at most, as a rule.
+const USUAL: usize = 16;
 /// So many headers are added to a request on its way, at most as a rule.
 const ADDED: usize = 4;
 
@@ -209,6 +211,9 @@ impl Head {
         let value = trim(rest);
         if name.is_empty() || matches!(name[colon - 1], b' ' | b'\t') {
             return Err(BAD_HEADER);
+        }
+        if self.fields.capacity() == 0 {
+            self.fields = Vec::with_capacity(USUAL);
         }
         self.fields.push(Field {
             name: Place::new(start, name.len()),
@@ -419,6 +424,11 @@ mod tests {
                 Err(400),
                 "{bad}"
             );
+        }
+        // White space is blanks and tabs alone.
+        for value in ["7\u{c}", "\u{b}7"] {
+            assert_eq!(with(&format!("Content-Length: {value}\r\n")), Err(400));
+            assert_eq!(with(&format!("X: {value}\r\n")), Err(400));
         }
         for unknown in ["gzip", "gzip, chunked", "chunked, chunked", "xchunked", ""] {
             let line = format!("Transfer-Encoding: {unknown}\r\n");

@@ -58,7 +58,7 @@ impl Outbox {
     /// Adds what `write` appends.
     pub(super) fn write(&mut self, write: impl FnOnce(&mut Vec<u8>)) {
         if self.text.capacity() == 0 {
-            self.text.reserve(TEXT_ROOM);
+            self.text = Vec::with_capacity(TEXT_ROOM);
         }
         let before = self.text.len();
         write(&mut self.text);

@@ -1,18 +1,16 @@
 //! What Prometheus asks for.
 
-use std::convert::Infallible;
 use std::sync::Arc;
 
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
-use hyper::body::Incoming;
-use hyper::{Method, Request, Response, StatusCode};
+use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
 
 use crate::answer::Answer;
-use crate::connection::{ConnectionTimer, serve_http1};
+use crate::connection::{Question, Service, Terms, serve_http1};
 use crate::exposition;
-use crate::inbound::Guard;
+use crate::inbound::Inbound;
 use crate::limits::Limits;
 use crate::phase::Phase;
 use crate::server::Plane;
@@ -22,24 +20,26 @@ pub(crate) async fn serve_admin(
     stream: TcpStream,
     phase: watch::Receiver<Phase>,
 ) {
-    let limits = Limits::default();
-    let stream = Guard::new(stream, limits, plane.config.send_timeout);
-    let (plane, verdict) = (&*plane, &*stream.verdict());
-    let answer = |request: Request<Incoming>| async move {
-        Ok::<_, Infallible>(match verdict.on(request.method()) {
-            Some(refusal) => Answer::refuse(refusal),
-            None => admin(plane, &request),
-        })
+    let terms = Terms {
+        limits: Limits::default(),
+        rests: false,
+        ..Terms::of_client(&plane.config)
     };
-    let header_timeout = plane.config.header_timeout;
-    let timer = ConnectionTimer::new();
-    serve_http1(stream, limits, header_timeout, timer, phase, answer, || {
-        None
-    })
-    .await;
+    serve_http1(stream, Admin(&plane), terms, None, phase).await;
 }
 
-fn admin(plane: &Plane, request: &Request<Incoming>) -> Response<Answer> {
+/// Answers what is asked of the proxy itself.
+struct Admin<'p>(&'p Plane);
+
+impl Service for Admin<'_> {
+    type Body = Answer;
+
+    async fn answer(&self, question: Question) -> Response<Answer> {
+        question.map_or_else(Answer::refuse, |request| admin(self.0, &request))
+    }
+}
+
+fn admin(plane: &Plane, request: &Request<Inbound>) -> Response<Answer> {
     if request.uri().path() != plane.config.metrics_path {
         return Answer::text(StatusCode::NOT_FOUND, "there is nothing here");
     }

@@ -7,7 +7,6 @@ use http::header::{HeaderMap, HeaderValue};
 
 use crate::config::Config;
 use crate::headers::X_FORWARDED_FOR;
-use crate::inbound::Verdict;
 use crate::network::Network;
 use crate::tunnel::Tunnel;
 
@@ -25,9 +24,8 @@ pub(crate) struct Client {
     address: HeaderValue,
     is_secure: bool,
     trust: Trust,
-    verdict: Arc<Verdict>,
     /// What follows once the client's connection has stopped speaking HTTP.
-    tunnel: Mutex<Option<Tunnel>>,
+    tunnel: Mutex<Option<Box<Tunnel>>>,
 }
 
 /// Whose word counts for what lies in front of the proxy.
@@ -51,7 +49,7 @@ impl Trust {
 }
 
 impl Client {
-    pub(crate) fn new(peer: Peer, trust: Trust, verdict: Arc<Verdict>) -> Self {
+    pub(crate) fn new(peer: Peer, trust: Trust) -> Self {
         let trust = match trust {
             Trust::Proxies(proxies) if !is_in(&proxies, peer.address.ip()) => Trust::Nobody,
             trust => trust,
@@ -60,7 +58,6 @@ impl Client {
             address: address_value(peer.address.ip()),
             is_secure: peer.is_secure,
             trust,
-            verdict,
             tunnel: Mutex::default(),
         }
     }
@@ -106,23 +103,17 @@ impl Client {
         nearest
     }
 
-    /// What the proxy thinks of all that the client sends.
-    pub(crate) fn verdict(&self) -> &Verdict {
-        &self.verdict
-    }
-
     /// Hands over what is to run when the answer that switches protocols has been sent.
     pub(crate) fn open(&self, tunnel: Tunnel) {
-        self.verdict.switch_protocol();
-        *self.lock_tunnel() = Some(tunnel);
+        *self.lock_tunnel() = Some(Box::new(tunnel));
     }
 
     /// What was handed over.
     pub(crate) fn tunnel(&self) -> Option<Tunnel> {
-        self.lock_tunnel().take()
+        self.lock_tunnel().take().map(|tunnel| *tunnel)
     }
 
-    fn lock_tunnel(&self) -> MutexGuard<'_, Option<Tunnel>> {
+    fn lock_tunnel(&self) -> MutexGuard<'_, Option<Box<Tunnel>>> {
         self.tunnel.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -151,7 +142,7 @@ mod tests {
             address: SocketAddr::new(peer.parse().unwrap(), 1234),
             is_secure: false,
         };
-        let client = Client::new(peer, Trust::Proxies(proxies.into()), Arc::default());
+        let client = Client::new(peer, Trust::Proxies(proxies.into()));
         let lines = forwarded.iter().map(|line| HeaderValue::from_static(line));
         let headers: HeaderMap = lines.map(|line| (X_FORWARDED_FOR, line)).collect();
         String::from_utf8(client.address(&headers).to_vec()).unwrap()

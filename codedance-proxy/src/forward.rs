@@ -5,8 +5,6 @@ use std::time::Instant;
 
 use http::Version;
 use http::header::UPGRADE;
-use hyper::body::Incoming;
-use hyper::upgrade::OnUpgrade;
 use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
@@ -19,6 +17,7 @@ use crate::endpoint::{Flight, RevisionState};
 use crate::failure::Failure;
 use crate::headers;
 use crate::health::{note_answer, note_failure};
+use crate::inbound::Inbound;
 use crate::outgoing::Outgoing;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
 use crate::route::{Chosen, Route};
@@ -32,7 +31,7 @@ use crate::upload::Upload;
 pub(crate) async fn forward(
     plane: &Plane,
     client: &Client,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
 ) -> Response<Answer> {
     let log = plane.log.as_ref();
     let mut record = log.map(|log| Record::begin(log, client, &request));
@@ -57,18 +56,24 @@ pub(crate) fn refuse<B>(
     response
 }
 
+/// Answers what was no request.
+pub(crate) fn turn_down(plane: &Plane, client: &Client, refusal: Refusal) -> Response<Answer> {
+    let mut response = Answer::refuse(refusal);
+    if let Some(log) = &plane.log {
+        Record::of_no_request(log, client).answered(&mut response);
+    }
+    response
+}
+
 async fn respond(
     plane: &Plane,
     client: &Client,
-    request: Request<Incoming>,
+    request: Request<Inbound>,
     mut record: Option<&mut Record>,
 ) -> Response<Answer> {
     let Plane {
         routing, config, ..
     } = plane;
-    if let Some(refusal) = client.verdict().on(request.method()) {
-        return Answer::refuse(refusal);
-    }
     let begun = Instant::now();
     let (mut parts, body) = request.into_parts();
     let chosen = routing.choose(&parts.headers, client.address(&parts.headers));
@@ -84,28 +89,28 @@ async fn respond(
         return Answer::text(refusal.status, refusal.text);
     }
     // Extensions are hyper's own, and would be copied with every attempt.
-    let offer = parts.extensions.remove::<OnUpgrade>();
     parts.extensions.clear();
     let mut upload = Upload::new(body, config.limits.body_bytes);
-    let offer = offer.filter(|_| parts.headers.contains_key(UPGRADE));
-    if offer.is_some() && upload.progress().is_some() {
+    let asks_to_switch = parts.headers.contains_key(UPGRADE);
+    let progress = upload.progress();
+    if asks_to_switch && progress.is_some() {
         let text = "a request that asks for another protocol cannot have a body";
         return Answer::refuse(Refusal::bad_request(text));
     }
-    if let Some(mirror) = mirror.filter(|_| offer.is_none()) {
+    if let Some(mirror) = mirror.filter(|_| !asks_to_switch) {
         mirror.copy(&parts, &mut upload);
     }
     if let Some(record) = &mut record {
-        record.uploads(upload.progress());
+        record.uploads(progress.clone());
     }
-    let outgoing = Outgoing::new(Request::from_parts(parts, upload), offer.is_some());
+    let outgoing = Outgoing::new(Request::from_parts(parts, upload), asks_to_switch);
 
     let pending = Pending::new(Arc::clone(&route.revision));
     match exchange(plane, route, outgoing, record).await {
         Ok((response, flight)) => {
             pending.answered(response.status(), begun);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
-                return switch_protocol(response, flight, client, offer);
+                return switch_protocol(response, flight, client);
             }
             let (mut parts, carrier) = response.into_parts();
             headers::to_client(&mut parts.headers);
@@ -115,10 +120,13 @@ async fn respond(
         }
         Err(failure) => {
             pending.failed(failure);
-            match (failure, client.verdict().refusal()) {
-                (Failure::Client, Some(refusal)) => return Answer::refuse(refusal),
-                (Failure::TooLarge, _) => return Answer::refuse(BODY_TOO_LARGE),
-                _ => {}
+            let refusal = match failure {
+                Failure::Client => progress.and_then(|progress| progress.refusal()),
+                Failure::TooLarge => Some(BODY_TOO_LARGE),
+                _ => None,
+            };
+            if let Some(refusal) = refusal {
+                return Answer::refuse(refusal);
             }
             let (status, text) = failure.answer();
             Answer::text(status, text)
@@ -131,15 +139,14 @@ fn switch_protocol(
     response: Response<Carrier>,
     flight: Flight,
     client: &Client,
-    offer: Option<OnUpgrade>,
 ) -> Response<Answer> {
     let (mut parts, carrier) = response.into_parts();
-    let (Some(offer), Carrier::Own(upstream)) = (offer, carrier) else {
+    let Carrier::Own(upstream) = carrier else {
         let (status, text) = Failure::Lost.answer();
         return Answer::text(status, text);
     };
     let (stream, greeting) = upstream.into_tunnel();
-    client.open(Tunnel::new(offer, stream, greeting, flight));
+    client.open(Tunnel::new(stream, greeting, flight));
     headers::to_client_switching(&mut parts.headers);
     parts.version = Version::HTTP_11;
     parts.extensions.clear();

@@ -223,8 +223,6 @@ pub(crate) fn default_host(request: &mut Request<Upload>, endpoint: SocketAddr) 
 
 #[cfg(test)]
 mod tests {
-    use std::sync::Arc;
-
     use crate::client::{Peer, Trust};
 
     use super::*;
@@ -238,7 +236,7 @@ mod tests {
             address: address.parse().unwrap(),
             is_secure: false,
         };
-        Client::new(peer, trust, Arc::default())
+        Client::new(peer, trust)
     }
 
     fn request(uri: &str, headers: &[(&'static str, &'static str)]) -> request::Parts {

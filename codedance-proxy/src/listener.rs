@@ -11,8 +11,8 @@ use tokio::sync::{OwnedSemaphorePermit, watch};
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
+use crate::connection::send_off;
 use crate::error::ProxyError;
-use crate::inbound::send_off;
 use crate::phase::{Phase, reached};
 use crate::refusal::Refusal;
 

@@ -2,10 +2,8 @@
 
 use std::io;
 
-use bytes::BytesMut;
-use hyper::upgrade::OnUpgrade;
-use hyper_util::rt::TokioIo;
-use tokio::io::{AsyncWriteExt, copy_bidirectional};
+use bytes::{Bytes, BytesMut};
+use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt, copy_bidirectional};
 use tracing::debug;
 
 use crate::dial::Stream;
@@ -15,7 +13,6 @@ use crate::endpoint::Flight;
 /// passes on what comes, both ways. In flight until both have closed, or one broke off.
 #[derive(Debug)]
 pub(crate) struct Tunnel {
-    client: OnUpgrade,
     endpoint: Stream,
     /// What the endpoint sent right behind its answer.
     greeting: BytesMut,
@@ -23,33 +20,31 @@ pub(crate) struct Tunnel {
 }
 
 impl Tunnel {
-    pub(crate) const fn new(
-        client: OnUpgrade,
-        endpoint: Stream,
-        greeting: BytesMut,
-        flight: Flight,
-    ) -> Self {
+    pub(crate) const fn new(endpoint: Stream, greeting: BytesMut, flight: Flight) -> Self {
         Self {
-            client,
             endpoint,
             greeting,
             flight,
         }
     }
 
-    /// Passes on until it is over.
-    pub(crate) async fn run(self) {
+    /// Passes on until it is over. `sent` is what the client has sent behind its request.
+    pub(crate) async fn run(self, client: impl AsyncRead + AsyncWrite + Unpin, sent: Bytes) {
         let address = self.flight.endpoint().address;
-        if let Err(error) = self.pass_on().await {
+        if let Err(error) = self.pass_on(client, sent).await {
             debug!(%address, %error, "a tunnel broke off");
         }
     }
 
-    async fn pass_on(mut self) -> io::Result<()> {
-        let client = self.client.await.map_err(io::Error::other)?;
-        let mut client = TokioIo::new(client);
+    async fn pass_on(
+        mut self,
+        mut client: impl AsyncRead + AsyncWrite + Unpin,
+        sent: Bytes,
+    ) -> io::Result<()> {
         client.write_all(&self.greeting).await?;
         drop(self.greeting);
+        self.endpoint.write_all(&sent).await?;
+        drop(sent);
         copy_bidirectional(&mut client, &mut self.endpoint).await?;
         Ok(())
     }

@@ -2,16 +2,18 @@
 
 use std::error::Error;
 use std::pin::Pin;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU8, AtomicU64, Ordering::Relaxed};
+use std::sync::{Arc, OnceLock};
 use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
-use hyper::body::{Body, Frame, Incoming, SizeHint};
+use hyper::body::{Body, Frame, SizeHint};
 use tokio::time::Instant;
 
+use crate::inbound::{Inbound, InboundError};
 use crate::mirror::Copying;
+use crate::refusal::Refusal;
 use crate::replay::Replay;
 
 /// A request's body, passed on as it comes.
@@ -23,7 +25,7 @@ pub(crate) enum Upload {
     Whole(Bytes),
     /// What the client sends.
     Stream {
-        body: Incoming,
+        body: Inbound,
         /// So many bytes may still come.
         most: u64,
         progress: Arc<Progress>,
@@ -41,6 +43,8 @@ pub(crate) struct Progress {
     moved_after_millis: AtomicU64,
     bytes: AtomicU64,
     state: AtomicU8,
+    /// What is wrong with the body itself.
+    refusal: OnceLock<Refusal>,
 }
 
 /// Who has to move for a request to go on.
@@ -62,6 +66,7 @@ impl Progress {
             moved_after_millis: AtomicU64::new(0),
             bytes: AtomicU64::new(0),
             state: AtomicU8::new(TO_BE_TAKEN),
+            refusal: OnceLock::new(),
         }
     }
 
@@ -88,6 +93,11 @@ impl Progress {
         self.state.load(Relaxed) == FAILED
     }
 
+    /// What the client is to be told, if what it sent makes no sense.
+    pub(crate) fn refusal(&self) -> Option<Refusal> {
+        self.refusal.get().copied()
+    }
+
     /// Whether more came than may.
     pub(crate) fn is_too_large(&self) -> bool {
         self.state.load(Relaxed) == TOO_LARGE
@@ -102,7 +112,7 @@ impl Progress {
 
 impl Upload {
     /// The body of a request that may have so many bytes.
-    pub(crate) fn new(body: Incoming, most: Option<u64>) -> Self {
+    pub(crate) fn new(body: Inbound, most: Option<u64>) -> Self {
         if body.is_end_stream() {
             Self::Empty
         } else {
@@ -222,6 +232,10 @@ impl Body for Upload {
         }
         if copy.is_some() {
             pass_on(copy, &frame, body.is_end_stream());
+        }
+        if let Some(Err(InboundError::Refused(refusal))) = &frame {
+            // The first is the last: nothing is read after it.
+            _ = progress.refusal.set(*refusal);
         }
         progress.set(match &frame {
             Some(Err(_)) => FAILED,

@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use http::header::{HOST, HeaderName, HeaderValue, REFERER, USER_AGENT};
+use http::header::{HOST, HeaderMap, HeaderName, HeaderValue, REFERER, USER_AGENT};
 use http::{Method, Request, Response, StatusCode, Version};
 
 use super::config::Format;
@@ -43,20 +43,30 @@ pub(crate) struct Record {
 
 impl Record {
     pub(crate) fn begin<B>(queue: &Arc<Queue>, client: &Client, request: &Request<B>) -> Box<Self> {
-        let stands_in = client.verdict().on(request.method()).is_some();
         let path = request.uri().path_and_query();
         let path = path.map_or("/", |path| path.as_str());
-        let line = || (request.method().clone(), path.to_owned(), request.version());
-        let header = |name: HeaderName| match stands_in {
-            true => None,
-            false => request.headers().get(name).cloned(),
-        };
+        let line = (request.method().clone(), path.to_owned(), request.version());
+        Self::new(queue, client, Some(line), request.headers())
+    }
+
+    /// Of what was no request.
+    pub(crate) fn of_no_request(queue: &Arc<Queue>, client: &Client) -> Box<Self> {
+        Self::new(queue, client, None, &HeaderMap::new())
+    }
+
+    fn new(
+        queue: &Arc<Queue>,
+        client: &Client,
+        line: Option<(Method, String, Version)>,
+        headers: &HeaderMap,
+    ) -> Box<Self> {
+        let header = |name: HeaderName| headers.get(name).cloned();
         Box::new(Self {
             queue: Arc::clone(queue),
             at: SystemTime::now(),
             begun: Instant::now(),
-            client: client.address(request.headers()).to_vec(),
-            line: (!stands_in).then(line),
+            client: client.address(headers).to_vec(),
+            line,
             host: header(HOST),
             referer: header(REFERER),
             user_agent: header(USER_AGENT),

@@ -22,7 +22,7 @@ use tracing::debug;
 use super::note_end;
 use crate::client::{Client, Peer};
 use crate::forward::{forward, refuse};
-use crate::inbound::settle;
+use crate::inbound::{Inbound, settle};
 use crate::phase::{Phase, reached};
 use crate::server::Plane;
 
@@ -50,7 +50,7 @@ pub(crate) async fn serve<S>(
     let quiet = plane.config.header_timeout;
     let streams = Streams::default();
     let record = Arc::new(Record::default());
-    let client = Arc::new(Client::new(peer, plane.trust.clone(), Arc::default()));
+    let client = Arc::new(Client::new(peer, plane.trust.clone()));
     let answer = {
         let record = Arc::clone(&record);
         move |mut request: Request<Incoming>| {
@@ -59,7 +59,7 @@ pub(crate) async fn serve<S>(
             async move {
                 let mut response = match settle(&mut request, &limits) {
                     Err(refusal) => refuse(&plane, &client, &request, refusal),
-                    Ok(()) => forward(&plane, &client, request).await,
+                    Ok(()) => forward(&plane, &client, request.map(Inbound::Http2)).await,
                 };
                 // A refusal says that the connection ends, which HTTP/2 says in another way. Hyper would
                 // take it away as well, with a warning.

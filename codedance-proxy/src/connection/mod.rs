@@ -2,10 +2,9 @@
 
 mod http1;
 mod http2;
+mod lingering;
 mod opening;
-mod timer;
 
-use std::convert::Infallible;
 use std::future::poll_fn;
 use std::io;
 use std::net::SocketAddr;
@@ -13,6 +12,7 @@ use std::pin::pin;
 use std::sync::Arc;
 use std::task::{Context, Poll};
 
+use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::sync::watch;
@@ -20,17 +20,17 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::either::Either;
 use tracing::debug;
 
+use crate::answer::Answer;
 use crate::client::{Client, Peer};
-use crate::forward::forward;
-use crate::inbound::Guard;
+use crate::forward::{forward, turn_down};
 use crate::phase::{Phase, reached};
 use crate::server::Plane;
 use crate::tls::Acceptor;
-use http1::Quiet;
+use crate::tunnel::Tunnel;
 use opening::Reopened;
 
-pub(crate) use http1::serve as serve_http1;
-pub(crate) use timer::ConnectionTimer;
+pub(crate) use http1::{Question, Service, Terms, serve as serve_http1};
+pub(crate) use lingering::send_off;
 
 /// Which version of HTTP is spoken on a connection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -103,8 +103,13 @@ where
             Some(Speaks::Http1) => {}
         }
         loop {
-            let speaking = Box::pin(speak_http1(&plane, stream, peer, phase.clone(), until));
-            (stream, until) = match speaking.await {
+            let service = Served {
+                plane: &plane,
+                client: Client::new(peer, plane.trust.clone()),
+            };
+            let terms = Terms::of_client(&plane.config);
+            let serving = serve_http1(stream, service, terms, Some(until), phase.clone());
+            (stream, until) = match Box::pin(serving).await {
                 Some(quiet) => (quiet.stream, quiet.until),
                 None => return,
             };
@@ -141,25 +146,25 @@ fn note_silence(error: io::Error) {
     debug!(%error, "a client's connection ended before a request");
 }
 
-async fn speak_http1<S>(
-    plane: &Plane,
-    stream: S,
-    peer: Peer,
-    phase: watch::Receiver<Phase>,
-    until: Instant,
-) -> Option<Quiet<S>>
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let limits = plane.config.limits;
-    let stream = Guard::new(stream, limits, plane.config.send_timeout);
-    let client = &Client::new(peer, plane.trust.clone(), stream.verdict());
-    let answer =
-        |request| async move { Ok::<_, Infallible>(forward(plane, client, request).await) };
-    let header_timeout = plane.config.header_timeout;
-    let timer = ConnectionTimer::for_client(until, header_timeout);
-    let tunnel = || client.tunnel();
-    serve_http1(stream, limits, header_timeout, timer, phase, answer, tunnel).await
+/// Answers what one client asks.
+struct Served<'p> {
+    plane: &'p Plane,
+    client: Client,
+}
+
+impl Service for Served<'_> {
+    type Body = Answer;
+
+    async fn answer(&self, question: Question) -> Response<Answer> {
+        match question {
+            Ok(request) => forward(self.plane, &self.client, request).await,
+            Err(refusal) => turn_down(self.plane, &self.client, refusal),
+        }
+    }
+
+    fn tunnel(&self) -> Option<Tunnel> {
+        self.client.tunnel()
+    }
 }
 
 fn note_end(ended: hyper::Result<()>) {

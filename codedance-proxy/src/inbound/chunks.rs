@@ -1,7 +1,12 @@
 //! A body in chunks (RFC 9112, 7.1).
 
+use bytes::{Buf, BytesMut};
 use http::StatusCode;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use memchr::memchr;
 
+use super::body::Piece;
+use super::head::trim;
 use crate::refusal::Refusal;
 
 /// So many bytes of trailers may follow one body.
@@ -10,6 +15,7 @@ const TRAILERS_LIMIT: usize = 8 * 1024;
 const MALFORMED: Refusal = Refusal::bad_request("the request's body is not in proper chunks");
 /// They mean nothing to anybody, and servers disagree on where they end.
 const EXTENDED: Refusal = Refusal::bad_request("the chunks of the request's body have extensions");
+const BAD_TRAILER: Refusal = Refusal::bad_request("a trailer of the request is malformed");
 
 /// How far a body in chunks has come.
 #[derive(Debug, Default)]
@@ -18,7 +24,8 @@ pub(crate) struct Chunks {
     /// The size of the chunk while its digits are read, then how much of it is to come.
     left: u64,
     digits: u8,
-    trailers: usize,
+    /// The lines of the trailers, each ended by a line feed.
+    trailers: Vec<u8>,
 }
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -33,38 +40,34 @@ enum Part {
     Trailer,
     TrailerEnds,
     BodyEnds,
+    Over,
 }
 
 impl Chunks {
-    /// Reads on, and returns the length of what belongs to the body when it ends there.
-    ///
-    /// An error comes with the length of what was in order.
-    pub(crate) fn read(&mut self, bytes: &[u8]) -> Result<Option<usize>, (usize, Refusal)> {
+    /// Takes the next piece of the body from what has come. `None` when more has to come first.
+    pub(crate) fn next(&mut self, input: &mut BytesMut) -> Result<Option<Piece>, Refusal> {
         let mut place = 0;
-        while place < bytes.len() {
-            if self.part == Part::Data {
-                let rest = bytes.len() - place;
+        while place < input.len() && !matches!(self.part, Part::Data | Part::Over) {
+            self.part = self.read(input[place])?;
+            place += 1;
+        }
+        input.advance(place);
+        match self.part {
+            Part::Over => Ok(Some(Piece::End(self.trailers()?))),
+            Part::Data if !input.is_empty() => {
+                let rest = input.len();
                 let here = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
                 self.left -= here as u64;
-                place += here;
                 if self.left == 0 {
                     self.part = Part::DataEnds;
                 }
-                continue;
+                Ok(Some(Piece::Data(input.split_to(here).freeze())))
             }
-            let ended = self.part == Part::BodyEnds && bytes[place] == b'\n';
-            self.part = self
-                .next(bytes[place])
-                .map_err(|refusal| (place, refusal))?;
-            place += 1;
-            if ended {
-                return Ok(Some(place));
-            }
+            _ => Ok(None),
         }
-        Ok(None)
     }
 
-    fn next(&mut self, byte: u8) -> Result<Part, Refusal> {
+    fn read(&mut self, byte: u8) -> Result<Part, Refusal> {
         match (self.part, byte) {
             (Part::Size, _) if byte.is_ascii_hexdigit() => {
                 // Sixteen digits are all that fit; more would overflow differently elsewhere.
@@ -91,11 +94,14 @@ impl Chunks {
             (Part::TrailerBegins, b'\r') => Ok(Part::BodyEnds),
             (Part::TrailerBegins, b' ' | b'\t') => Err(MALFORMED),
             (Part::Trailer, b'\r') => Ok(Part::TrailerEnds),
-            (Part::TrailerEnds, b'\n') => Ok(Part::TrailerBegins),
-            (Part::BodyEnds, b'\n') => Ok(Part::Size),
+            (Part::TrailerEnds, b'\n') => {
+                self.trailers.push(b'\n');
+                Ok(Part::TrailerBegins)
+            }
+            (Part::BodyEnds, b'\n') => Ok(Part::Over),
             (Part::TrailerBegins | Part::Trailer, _) if !matches!(byte, b'\n' | b'\0') => {
-                self.trailers += 1;
-                if self.trailers > TRAILERS_LIMIT {
+                self.trailers.push(byte);
+                if self.trailers.len() > TRAILERS_LIMIT {
                     return Err(Refusal::new(
                         StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
                         "the request's trailers are too large",
@@ -106,4 +112,20 @@ impl Chunks {
             _ => Err(MALFORMED),
         }
     }
+
+    fn trailers(&self) -> Result<Option<HeaderMap>, Refusal> {
+        if self.trailers.is_empty() {
+            return Ok(None);
+        }
+        let lines = self.trailers.split(|byte| *byte == b'\n');
+        let trailers = lines.filter(|line| !line.is_empty()).map(trailer);
+        trailers.collect::<Result<_, _>>().map(Some)
+    }
+}
+
+fn trailer(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refusal> {
+    let colon = memchr(b':', line).ok_or(BAD_TRAILER)?;
+    let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| BAD_TRAILER)?;
+    let value = HeaderValue::from_bytes(trim(&line[colon + 1..]));
+    Ok((name, value.map_err(|_| BAD_TRAILER)?))
 }

@@ -1,7 +1,15 @@
 //! The head of a request (RFC 9112, 2 to 6), line by line.
+//!
+//! Each line is read once, when it has come: what it says of the connection and of the body is noted,
+//! and where its parts lie. When the head has ended, its headers are slices of the buffer it came in.
 
-use http::StatusCode;
-use memchr::{memchr, memchr2};
+use std::ops::Range;
+
+use bytes::Bytes;
+use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::uri::Uri;
+use http::{Method, Request, StatusCode, Version};
+use memchr::memchr;
 
 use crate::limits::Limits;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
@@ -13,6 +21,19 @@ pub(crate) enum Framing {
     Chunked,
 }
 
+/// What the head of a request says.
+#[derive(Debug)]
+pub(crate) struct Asked {
+    pub(crate) request: Request<()>,
+    pub(crate) framing: Framing,
+    /// Whether another request may follow on the connection (RFC 9112, 9.3).
+    pub(crate) keeps_alive: bool,
+    /// Whether the client waits for a word before it sends the body (RFC 9110, 10.1.1).
+    pub(crate) expects_continue: bool,
+    /// Whether the client takes trailers (RFC 9110, 10.1.4).
+    pub(crate) takes_trailers: bool,
+}
+
 /// A head of which some lines have been read.
 ///
 /// Places are counted from the first byte of the head.
@@ -22,11 +43,50 @@ pub(crate) struct Head {
     line: usize,
     /// Up to here no line ends that has not been read.
     searched: usize,
-    version: Option<Version>,
-    headers: usize,
+    first: Option<FirstLine>,
+    fields: Vec<Field>,
     hosts: usize,
     length: Option<u64>,
     encoding: Option<Encoding>,
+    says_close: bool,
+    says_keep_alive: bool,
+    expects_continue: bool,
+    takes_trailers: bool,
+}
+
+/// Where the parts of a first line lie.
+#[derive(Clone, Copy, Debug)]
+struct FirstLine {
+    method: Place,
+    target: Place,
+    version: Version,
+}
+
+/// Where name and value of a header lie.
+#[derive(Clone, Copy, Debug)]
+struct Field {
+    name: Place,
+    value: Place,
+}
+
+/// Heads are far smaller than this can count.
+#[derive(Clone, Copy, Debug)]
+struct Place {
+    start: u32,
+    end: u32,
+}
+
+impl Place {
+    const fn new(start: usize, length: usize) -> Self {
+        Self {
+            start: start as u32,
+            end: (start + length) as u32,
+        }
+    }
+
+    const fn range(self) -> Range<usize> {
+        self.start as usize..self.end as usize
+    }
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,11 +96,12 @@ enum Encoding {
     Unknown,
 }
 
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Version {
-    Http10,
-    Http11,
-}
+/// What [`Uri`] can hold.
+const LONGEST_TARGET: usize = 65_534;
+/// So many headers come at most, as a rule.
+const USUAL: usize = 16;
+/// So many headers are added to a request on its way, at most as a rule.
+const ADDED: usize = 4;
 
 pub(crate) const TARGET_TOO_LONG: Refusal =
     Refusal::new(StatusCode::URI_TOO_LONG, "the request's target is too long");
@@ -61,37 +122,26 @@ pub(crate) const NO_TUNNELS: Refusal =
     Refusal::new(StatusCode::NOT_IMPLEMENTED, "this proxy opens no tunnels");
 
 impl Head {
-    /// Reads the lines that have ended since. When the head has ended, returns its length and what
-    /// follows it.
-    pub(crate) fn read(
-        &mut self,
-        bytes: &[u8],
-        limits: &Limits,
-    ) -> Result<Option<(usize, Framing)>, Refusal> {
+    /// Reads the lines that have ended since. When the head has ended, returns its length.
+    pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
         while let Some(found) = memchr(b'\n', &bytes[self.searched..]) {
-            let end = self.searched + found;
-            let line = bytes[self.line..end].strip_suffix(b"\r").ok_or(BAD_LINE)?;
-            if memchr2(b'\r', b'\0', line).is_some() {
-                return Err(BAD_LINE);
-            }
+            let (start, end) = (self.line, self.searched + found);
+            // What else a line may not hold is no part of a method, a target, a name or a value.
+            let line = bytes[start..end].strip_suffix(b"\r").ok_or(BAD_LINE)?;
             (self.line, self.searched) = (end + 1, end + 1);
             if end + 1 > limits.head_bytes {
                 return Err(self.too_large());
             }
-            match (self.version, line) {
+            match (self.first, line) {
                 // Empty lines before a request are to be ignored (RFC 9112, 2.2).
                 (None, []) => {}
-                (None, line) => self.version = Some(request_line(line, limits)?),
-                (Some(version), []) => {
-                    let framing = self.framing(version, limits)?;
-                    return Ok(Some((end + 1, framing)));
-                }
+                (None, line) => self.first = Some(first_line(line, start, limits)?),
+                (Some(_), []) => return Ok(Some(end + 1)),
                 (Some(_), line) => {
-                    self.headers += 1;
-                    if self.headers > limits.headers {
+                    if self.fields.len() == limits.headers {
                         return Err(HEAD_TOO_LARGE);
                     }
-                    self.header(line)?;
+                    self.header(line, start)?;
                 }
             }
         }
@@ -102,37 +152,90 @@ impl Head {
         Ok(None)
     }
 
+    /// What a head says that has ended; `bytes` is all of it.
+    pub(crate) fn finish(self, bytes: &Bytes, limits: &Limits) -> Result<Asked, Refusal> {
+        let first = self.first.ok_or(BAD_REQUEST_LINE)?;
+        let framing = self.framing(first.version, limits)?;
+        let method = Method::from_bytes(&bytes[first.method.range()]);
+        let target = bytes.slice(first.target.range());
+        if target.len() > LONGEST_TARGET {
+            return Err(TARGET_TOO_LONG);
+        }
+        let target = Uri::from_maybe_shared(target);
+        let mut headers = HeaderMap::with_capacity(self.fields.len() + ADDED);
+        for field in &self.fields {
+            let name = HeaderName::from_bytes(&bytes[field.name.range()]);
+            let value = HeaderValue::from_maybe_shared(bytes.slice(field.value.range()));
+            headers.append(
+                name.map_err(|_| BAD_HEADER)?,
+                value.map_err(|_| BAD_HEADER)?,
+            );
+        }
+        let mut request = Request::new(());
+        *request.method_mut() = method.map_err(|_| BAD_REQUEST_LINE)?;
+        *request.uri_mut() = target.map_err(|_| BAD_REQUEST_LINE)?;
+        *request.version_mut() = first.version;
+        *request.headers_mut() = headers;
+        let is_1_1 = first.version == Version::HTTP_11;
+        Ok(Asked {
+            request,
+            framing,
+            keeps_alive: !self.says_close && (is_1_1 || self.says_keep_alive),
+            expects_continue: self.expects_continue && is_1_1,
+            takes_trailers: self.takes_trailers && is_1_1,
+        })
+    }
+
     /// Whether more than empty lines has come.
     pub(crate) fn has_begun(&self) -> bool {
-        self.version.is_some() || self.searched > self.line
+        self.first.is_some() || self.searched > self.line
     }
 
     /// What fills the head without end is the target until the first line has ended.
     fn too_large(&self) -> Refusal {
-        match self.version {
+        match self.first {
             None => TARGET_TOO_LONG,
             Some(_) => HEAD_TOO_LARGE,
         }
     }
 
-    fn header(&mut self, line: &[u8]) -> Result<(), Refusal> {
+    fn header(&mut self, line: &[u8], start: usize) -> Result<(), Refusal> {
         // A line that begins with white space would continue the one before, which was given up
         // long ago, and which not everybody reads in the same way.
         if matches!(line[0], b' ' | b'\t') {
             return Err(BAD_HEADER);
         }
         let colon = memchr(b':', line).ok_or(BAD_HEADER)?;
-        let (name, value) = (&line[..colon], line[colon + 1..].trim_ascii());
+        let (name, rest) = (&line[..colon], trim_start(&line[colon + 1..]));
+        let value_at = start + line.len() - rest.len();
+        let value = trim(rest);
         if name.is_empty() || matches!(name[colon - 1], b' ' | b'\t') {
             return Err(BAD_HEADER);
         }
+        if self.fields.capacity() == 0 {
+            self.fields = Vec::with_capacity(USUAL);
+        }
+        self.fields.push(Field {
+            name: Place::new(start, name.len()),
+            value: Place::new(value_at, value.len()),
+        });
         // By length first: nearly no header is one of these.
         match name.len() {
+            2 if name.eq_ignore_ascii_case(b"te") => {
+                self.takes_trailers |= lists(value, b"trailers");
+            }
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
                 if !value.iter().all(|byte| may_be_in_host(*byte)) {
                     return Err(BAD_HOST_VALUE);
                 }
+            }
+            6 if name.eq_ignore_ascii_case(b"expect") => {
+                self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
+            }
+            10 if name.eq_ignore_ascii_case(b"connection") => {
+                self.says_close |= lists(value, b"close");
+                self.says_keep_alive |= lists(value, b"keep-alive");
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).ok_or(BAD_LENGTH)?;
@@ -157,7 +260,7 @@ impl Head {
 
     fn framing(&self, version: Version, limits: &Limits) -> Result<Framing, Refusal> {
         match (version, self.hosts) {
-            (Version::Http10, 0) | (_, 1) => {}
+            (Version::HTTP_10, 0) | (_, 1) => {}
             _ => return Err(BAD_HOST),
         }
         match (self.encoding, self.length) {
@@ -165,7 +268,7 @@ impl Head {
                 Err(BODY_TOO_LARGE)
             }
             (None, length) => Ok(Framing::Sized(length.unwrap_or(0))),
-            (Some(Encoding::Chunked), None) if version == Version::Http11 => Ok(Framing::Chunked),
+            (Some(Encoding::Chunked), None) if version == Version::HTTP_11 => Ok(Framing::Chunked),
             (Some(Encoding::Unknown), None) => Err(Refusal::new(
                 StatusCode::NOT_IMPLEMENTED,
                 "the request's body is encoded in a way that this proxy does not know",
@@ -178,7 +281,7 @@ impl Head {
     }
 }
 
-fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
+fn first_line(line: &[u8], start: usize, limits: &Limits) -> Result<FirstLine, Refusal> {
     let mut parts = line.split(|byte| *byte == b' ');
     let (Some(method), Some(target), Some(version), None) =
         (parts.next(), parts.next(), parts.next(), parts.next())
@@ -189,8 +292,8 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
         return Err(TARGET_TOO_LONG);
     }
     let version = match version {
-        b"HTTP/1.1" => Version::Http11,
-        b"HTTP/1.0" => Version::Http10,
+        b"HTTP/1.1" => Version::HTTP_11,
+        b"HTTP/1.0" => Version::HTTP_10,
         [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
             if major.is_ascii_digit() && minor.is_ascii_digit() =>
         {
@@ -212,10 +315,38 @@ fn request_line(line: &[u8], limits: &Limits) -> Result<Version, Refusal> {
         .iter()
         .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#');
     if plain && is_target(method, target) {
-        Ok(version)
+        Ok(FirstLine {
+            method: Place::new(start, method.len()),
+            target: Place::new(start + method.len() + 1, target.len()),
+            version,
+        })
     } else {
         Err(BAD_REQUEST_LINE)
     }
+}
+
+/// Without the white space before it: blanks and tabs only (RFC 9110, 5.6.3).
+fn trim_start(mut value: &[u8]) -> &[u8] {
+    while let [b' ' | b'\t', rest @ ..] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Without the white space around it.
+pub(super) fn trim(value: &[u8]) -> &[u8] {
+    let mut value = trim_start(value);
+    while let [rest @ .., b' ' | b'\t'] = value {
+        value = rest;
+    }
+    value
+}
+
+/// Whether a list names this, in capitals or not.
+fn lists(value: &[u8], name: &[u8]) -> bool {
+    value
+        .split(|byte| *byte == b',')
+        .any(|token| trim(token).eq_ignore_ascii_case(name))
 }
 
 /// A path, a whole address, or the `*` of `OPTIONS`.
@@ -252,9 +383,17 @@ pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
 mod tests {
     use super::*;
 
+    fn asked(text: &str) -> Result<Option<Asked>, Refusal> {
+        let (mut head, limits) = (Head::default(), Limits::default());
+        let Some(length) = head.read(text.as_bytes(), &limits)? else {
+            return Ok(None);
+        };
+        let bytes = Bytes::copy_from_slice(&text.as_bytes()[..length]);
+        head.finish(&bytes, &limits).map(Some)
+    }
+
     fn read(text: &str) -> Result<Option<Framing>, u16> {
-        let read = Head::default().read(text.as_bytes(), &Limits::default());
-        let framing = read.map(|ended| ended.map(|(_, framing)| framing));
+        let framing = asked(text).map(|asked| asked.map(|asked| asked.framing));
         framing.map_err(|refusal| refusal.status.as_u16())
     }
 
@@ -285,6 +424,11 @@ mod tests {
                 Err(400),
                 "{bad}"
             );
+        }
+        // White space is blanks and tabs alone.
+        for value in ["7\u{c}", "\u{b}7"] {
+            assert_eq!(with(&format!("Content-Length: {value}\r\n")), Err(400));
+            assert_eq!(with(&format!("X: {value}\r\n")), Err(400));
         }
         for unknown in ["gzip", "gzip, chunked", "chunked, chunked", "xchunked", ""] {
             let line = format!("Transfer-Encoding: {unknown}\r\n");

@@ -31,6 +31,19 @@ const MOST_READ: usize = 64 * 1024;
 /// A read that does not fill its room says that there is no more for now, which saves the question.
 const SPARE_ROOM: u64 = 64;
 
+/// So many interim answers may precede the answer. An endpoint that went on with them would hold the
+/// request for as long as it likes: what comes without a pause is never late.
+const MOST_INTERIM: u32 = 32;
+
+/// What has been seen of an answer before its head was there.
+#[derive(Debug, Default)]
+struct Seen {
+    /// Up to here no head ends in what has been read.
+    searched: usize,
+    /// How many interim answers have come.
+    interim: u32,
+}
+
 /// One connection to an endpoint, driven by the request that holds it.
 ///
 /// Whoever asks for the answer sends what is left of the request; a client that goes away takes the
@@ -79,7 +92,7 @@ impl Upstream {
         if !self.is_silent() {
             return Err(SendError::Unsent);
         }
-        let mut searched = 0;
+        let mut seen = Seen::default();
         self.sending = Sending::begin(request);
         self.timer.as_mut().reset(Instant::now() + limit);
         poll_fn(|cx| {
@@ -90,7 +103,7 @@ impl Upstream {
                     false => SendError::ClientFailed,
                 }));
             }
-            if let Poll::Ready(head) = self.poll_head(cx, &mut searched, request.method()) {
+            if let Poll::Ready(head) = self.poll_head(cx, &mut seen, request.method()) {
                 return Poll::Ready(head.map_err(|error| {
                     debug!(%error, "an endpoint gave no answer");
                     SendError::Lost
@@ -243,14 +256,19 @@ impl Upstream {
     fn poll_head(
         &mut self,
         cx: &mut Context<'_>,
-        searched: &mut usize,
+        seen: &mut Seen,
         method: &Method,
     ) -> Poll<io::Result<Response<()>>> {
         loop {
-            while let Some(head) = Head::take(&mut self.read, searched, method)? {
+            while let Some(head) = Head::take(&mut self.read, &mut seen.searched, method)? {
                 let status = head.response.status();
                 // Nobody waits for an answer that another one follows (RFC 9110, 15.2).
                 if status.is_informational() && status != http::StatusCode::SWITCHING_PROTOCOLS {
+                    seen.interim += 1;
+                    if seen.interim > MOST_INTERIM {
+                        let text = "the endpoint goes on announcing an answer";
+                        return Poll::Ready(Err(io::Error::new(io::ErrorKind::InvalidData, text)));
+                    }
                     continue;
                 }
                 self.answer = head.body;

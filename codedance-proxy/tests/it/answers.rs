@@ -109,6 +109,19 @@ async fn an_answer_is_the_same_however_it_is_cut() {
 }
 
 #[tokio::test]
+async fn interim_answers_come_to_an_end() {
+    let hint = "HTTP/1.1 103 Early Hints\r\n\r\n";
+    for (hints, status) in [(32, StatusCode::OK), (33, StatusCode::BAD_GATEWAY)] {
+        let answer = hint.repeat(hints) + "HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n";
+        let backend = saying(&answer, answer.len(), false).await;
+        let proxy = proxy(config(), &[&backend], &[]).await;
+        let mut client = Client::connect(proxy.local_addr()).await;
+        assert_eq!(client.get("/").await.0, status, "{hints}");
+        stop(proxy).await;
+    }
+}
+
+#[tokio::test]
 async fn answers_that_have_no_body_whatever_they_say_leave_the_connection_usable() {
     let lengths = "content-length: 100";
     for (method, status, lines) in [

@@ -183,6 +183,7 @@ mod rules;
 mod server;
 mod source;
 mod stats;
+mod syntax;
 mod table;
 mod tls;
 mod transport;

@@ -6,6 +6,7 @@ use http::header::HeaderMap;
 use super::chunks::Chunks;
 use super::head::Framing;
 use crate::refusal::Refusal;
+use crate::syntax::take_up_to;
 
 /// Finds the body in what comes after a head.
 #[derive(Debug)]
@@ -37,10 +38,9 @@ impl Decoder {
             Self::Sized(0) => Ok(Some(Piece::End(None))),
             Self::Sized(_) if input.is_empty() => Ok(None),
             Self::Sized(left) => {
-                let rest = input.len();
-                let here = usize::try_from(*left).map_or(rest, |left| left.min(rest));
-                *left -= here as u64;
-                Ok(Some(Piece::Data(input.split_to(here).freeze())))
+                let data = take_up_to(input, *left);
+                *left -= data.len() as u64;
+                Ok(Some(Piece::Data(data)))
             }
             Self::Chunked(chunks) => chunks.next(input),
         }

@@ -6,8 +6,8 @@ use http::header::{HeaderMap, HeaderName, HeaderValue};
 use memchr::memchr;
 
 use super::body::Piece;
-use super::head::trim;
 use crate::refusal::Refusal;
+use crate::syntax::{header_name, take_up_to, trim};
 
 /// So many bytes of trailers may follow one body.
 const TRAILERS_LIMIT: usize = 8 * 1024;
@@ -55,13 +55,12 @@ impl Chunks {
         match self.part {
             Part::Over => Ok(Some(Piece::End(self.trailers()?))),
             Part::Data if !input.is_empty() => {
-                let rest = input.len();
-                let here = usize::try_from(self.left).map_or(rest, |left| left.min(rest));
-                self.left -= here as u64;
+                let data = take_up_to(input, self.left);
+                self.left -= data.len() as u64;
                 if self.left == 0 {
                     self.part = Part::DataEnds;
                 }
-                Ok(Some(Piece::Data(input.split_to(here).freeze())))
+                Ok(Some(Piece::Data(data)))
             }
             _ => Ok(None),
         }
@@ -125,7 +124,7 @@ impl Chunks {
 
 fn trailer(line: &[u8]) -> Result<(HeaderName, HeaderValue), Refusal> {
     let colon = memchr(b':', line).ok_or(BAD_TRAILER)?;
-    let name = HeaderName::from_bytes(&line[..colon]).map_err(|_| BAD_TRAILER)?;
+    let name = header_name(&line[..colon]).map_err(|_| BAD_TRAILER)?;
     let value = HeaderValue::from_bytes(trim(&line[colon + 1..]));
     Ok((name, value.map_err(|_| BAD_TRAILER)?))
 }

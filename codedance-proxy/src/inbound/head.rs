@@ -6,13 +6,14 @@
 use std::ops::Range;
 
 use bytes::Bytes;
-use http::header::{HeaderMap, HeaderName, HeaderValue};
+use http::header::{HeaderMap, HeaderValue};
 use http::uri::Uri;
 use http::{Method, Request, StatusCode, Version};
 use memchr::memchr;
 
 use crate::limits::Limits;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
+use crate::syntax::{decimal, header_name, trim, trim_start};
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -164,7 +165,7 @@ impl Head {
         let target = Uri::from_maybe_shared(target);
         let mut headers = HeaderMap::with_capacity(self.fields.len() + ADDED);
         for field in &self.fields {
-            let name = HeaderName::from_bytes(&bytes[field.name.range()]);
+            let name = header_name(&bytes[field.name.range()]);
             let value = HeaderValue::from_maybe_shared(bytes.slice(field.value.range()));
             headers.append(
                 name.map_err(|_| BAD_HEADER)?,
@@ -325,23 +326,6 @@ fn first_line(line: &[u8], start: usize, limits: &Limits) -> Result<FirstLine, R
     }
 }
 
-/// Without the white space before it: blanks and tabs only (RFC 9110, 5.6.3).
-fn trim_start(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] = value {
-        value = rest;
-    }
-    value
-}
-
-/// Without the white space around it.
-pub(super) fn trim(value: &[u8]) -> &[u8] {
-    let mut value = trim_start(value);
-    while let [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
-}
-
 /// Whether a list names this, in capitals or not.
 fn lists(value: &[u8], name: &[u8]) -> bool {
     value
@@ -368,15 +352,6 @@ fn is_token(byte: u8) -> bool {
 /// A name, an address, a port (RFC 3986, 3.2.2), and no comma, which joins two.
 pub(crate) fn may_be_in_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
-}
-
-/// Only digits: no sign, no list, nothing that somebody could read differently.
-pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
-    // Nineteen digits fit for certain.
-    if value.is_empty() || value.len() > 19 || !value.iter().all(u8::is_ascii_digit) {
-        return None;
-    }
-    std::str::from_utf8(value).ok()?.parse().ok()
 }
 
 #[cfg(test)]

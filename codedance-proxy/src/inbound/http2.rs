@@ -7,11 +7,11 @@ use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 
 use crate::inbound::head::{
-    BAD_HOST_VALUE, BAD_LENGTH, HEAD_TOO_LARGE, NO_TUNNELS, TARGET_TOO_LONG, decimal,
-    may_be_in_host,
+    BAD_HOST_VALUE, BAD_LENGTH, HEAD_TOO_LARGE, NO_TUNNELS, TARGET_TOO_LONG, may_be_in_host,
 };
 use crate::limits::Limits;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
+use crate::syntax::decimal;
 
 /// Makes a request what one of HTTP/1.1 is when it has been read: within the limits, of one meaning
 /// only, and with its cookies in one line.

@@ -13,5 +13,5 @@ mod http2;
 
 pub(crate) use body::{Decoder, Piece};
 pub(crate) use content::{Demand, Giver, Inbound, InboundError, hand_over};
-pub(crate) use head::{Asked, BAD_HOST_VALUE, Framing, Head, decimal};
+pub(crate) use head::{Asked, BAD_HOST_VALUE, Framing, Head};
 pub(crate) use http2::settle;

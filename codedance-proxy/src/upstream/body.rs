@@ -5,7 +5,8 @@ use std::io;
 use bytes::BytesMut;
 use hyper::body::SizeHint;
 
-use super::chunks::{Chunks, Part, take_up_to};
+use super::chunks::{Chunks, Part};
+use crate::syntax::take_up_to;
 
 /// What remains of an answer behind its head.
 #[derive(Debug, PartialEq, Eq)]

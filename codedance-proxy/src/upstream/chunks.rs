@@ -8,6 +8,7 @@ use memchr::{memchr, memmem};
 
 use super::head::{HEADERS, bad};
 use super::lines::{self, Lines};
+use crate::syntax::{take_up_to, trim};
 
 /// So much of what nobody reads may stand behind the sizes of all chunks together.
 const EXTENSION_BYTES: usize = 16 * 1024;
@@ -101,7 +102,7 @@ impl Chunks {
         let size = size.and_then(|size| u64::from_str_radix(size, 16).ok());
         let size = size.ok_or_else(malformed)?;
         // White space may stand before an extension, and some send it alone.
-        if !matches!(lines::trim(extension), [] | [b';', ..]) || extension.contains(&b'\r') {
+        if !matches!(trim(extension), [] | [b';', ..]) || extension.contains(&b'\r') {
             return Err(malformed());
         }
         self.extensions += extension.len();
@@ -139,12 +140,6 @@ fn trailers(read: &mut BytesMut) -> io::Result<Option<Part>> {
     }
     read.advance(end + 4);
     Ok(Some(Part::Trailers(trailers)))
-}
-
-/// What has been read of the next `left` bytes.
-pub(super) fn take_up_to(read: &mut BytesMut, left: u64) -> Bytes {
-    let here = usize::try_from(left).map_or(read.len(), |left| left.min(read.len()));
-    read.split_to(here).freeze()
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use memchr::memchr;
 
 use super::body::Remains;
 use super::lines::{self, Lines};
-use crate::inbound::decimal;
+use crate::syntax::{decimal, trim};
 
 /// How long a head may be; what hyper allows.
 pub(super) const HEAD_BYTES: usize = 408 * 1024;
@@ -207,7 +207,7 @@ impl Framing {
 
 fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
     let tokens = value.split(|byte| *byte == b',');
-    tokens.map(lines::trim)
+    tokens.map(trim)
 }
 
 /// Whether there is an empty line; none ends before `searched`.

@@ -2,13 +2,11 @@
 
 use std::io;
 
-use http::header::{
-    CACHE_CONTROL, CONNECTION, CONTENT_LENGTH, CONTENT_TYPE, DATE, ETAG, HeaderName, HeaderValue,
-    LAST_MODIFIED, LOCATION, SERVER, SET_COOKIE, TRANSFER_ENCODING, VARY,
-};
+use http::header::{HeaderName, HeaderValue};
 use memchr::memchr;
 
 use super::head::bad;
+use crate::syntax::{header_name, trim};
 
 /// The lines that are there as a whole, without what ends them: CR LF, or LF alone.
 #[derive(Debug)]
@@ -48,44 +46,13 @@ pub(super) fn header(line: &[u8]) -> io::Result<(HeaderName, &[u8])> {
     let colon = line.iter().position(|byte| *byte == b':');
     let colon = colon.ok_or_else(|| bad("one of its headers has no colon"))?;
     let (name, value) = (&line[..colon], &line[colon + 1..]);
-    let name = match usual(name) {
-        Some(name) => name,
-        None => HeaderName::from_bytes(name).map_err(bad)?,
-    };
-    Ok((name, trim(value)))
-}
-
-/// Without the white space around it, which is spaces and tabs alone (RFC 9110, 5.6.3).
-pub(super) fn trim(mut value: &[u8]) -> &[u8] {
-    while let [b' ' | b'\t', rest @ ..] | [rest @ .., b' ' | b'\t'] = value {
-        value = rest;
-    }
-    value
+    Ok((header_name(name).map_err(bad)?, trim(value)))
 }
 
 /// A copy of the value: short ones cost less than to keep alive, and to count users of, the buffer that
 /// they lie in.
 pub(super) fn value(value: &[u8]) -> io::Result<HeaderValue> {
     HeaderValue::from_bytes(value).map_err(bad)
-}
-
-/// What most answers have, as most servers spell it: to recognize any name costs ten times as much.
-fn usual(name: &[u8]) -> Option<HeaderName> {
-    Some(match name {
-        b"Date" | b"date" => DATE,
-        b"ETag" | b"etag" => ETAG,
-        b"Vary" | b"vary" => VARY,
-        b"Server" | b"server" => SERVER,
-        b"Location" | b"location" => LOCATION,
-        b"Connection" | b"connection" => CONNECTION,
-        b"Set-Cookie" | b"set-cookie" => SET_COOKIE,
-        b"Content-Type" | b"content-type" => CONTENT_TYPE,
-        b"Last-Modified" | b"last-modified" => LAST_MODIFIED,
-        b"Cache-Control" | b"cache-control" => CACHE_CONTROL,
-        b"Content-Length" | b"content-length" => CONTENT_LENGTH,
-        b"Transfer-Encoding" | b"transfer-encoding" => TRANSFER_ENCODING,
-        _ => return None,
-    })
 }
 
 #[cfg(test)]
@@ -130,22 +97,5 @@ mod tests {
             }
         }
         assert!(taken > 1_000, "{taken}");
-    }
-
-    #[test]
-    fn usual_names_are_what_they_are_otherwise() {
-        for name in [
-            "Date",
-            "etag",
-            "Set-Cookie",
-            "transfer-encoding",
-            "location",
-        ] {
-            let known = usual(name.as_bytes());
-            assert_eq!(
-                known,
-                Some(HeaderName::from_bytes(name.as_bytes()).unwrap())
-            );
-        }
     }
 }

@@ -273,7 +273,7 @@ impl Encoder {
 /// The length that the head of an answer tells.
 fn told_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(CONTENT_LENGTH)?;
-    crate::inbound::decimal(length.as_bytes())
+    crate::syntax::decimal(length.as_bytes())
 }
 
 /// Whether an answer with this status can have a body, or say how long it is (RFC 9110, 6.4.1).

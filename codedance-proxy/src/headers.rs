@@ -11,6 +11,7 @@ use http::{Method, Request, StatusCode, Version, request};
 
 use crate::client::Client;
 use crate::refusal::Refusal;
+use crate::syntax::{lists, tokens};
 use crate::upload::Upload;
 
 pub(crate) const X_FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -67,7 +68,7 @@ fn takes_trailers(parts: &request::Parts) -> bool {
         return false;
     };
     let is_meant = parts.version == Version::HTTP_2 || connection_names(&parts.headers, "te");
-    is_meant && lists(te, "trailers")
+    is_meant && lists(te.as_bytes(), "trailers")
 }
 
 /// The protocol that a client insists on.
@@ -105,30 +106,19 @@ pub(crate) fn to_client(headers: &mut HeaderMap) {
 /// Whether a client that offers this upgrade is content with a plain answer: `h2c`, which some send
 /// with every request, and newer versions of HTTP. A WebSocket is not.
 fn may_be_ignored(upgrade: &HeaderValue) -> bool {
-    upgrade
-        .as_bytes()
-        .split(|byte| *byte == b',')
-        .all(|protocol| {
-            let protocol = protocol.trim_ascii();
-            protocol.eq_ignore_ascii_case(b"h2c")
-                || protocol.eq_ignore_ascii_case(b"h2")
-                || protocol
-                    .get(..5)
-                    .is_some_and(|name| name.eq_ignore_ascii_case(b"http/"))
-        })
+    tokens(upgrade.as_bytes()).all(|protocol| {
+        let begin = protocol.get(..5);
+        protocol.eq_ignore_ascii_case(b"h2c")
+            || protocol.eq_ignore_ascii_case(b"h2")
+            || begin.is_some_and(|name| name.eq_ignore_ascii_case(b"http/"))
+    })
 }
 
 fn connection_names(headers: &HeaderMap, name: &str) -> bool {
     headers
         .get_all(CONNECTION)
         .iter()
-        .any(|value| lists(value, name))
-}
-
-/// Whether a value that is a list of names has this one.
-pub(crate) fn lists(value: &HeaderValue, name: &str) -> bool {
-    let mut tokens = value.as_bytes().split(|byte| *byte == b',');
-    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(name.as_bytes()))
+        .any(|value| lists(value.as_bytes(), name))
 }
 
 fn strip_hop_by_hop(headers: &mut HeaderMap) {
@@ -136,8 +126,7 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
         let (_, values) = connection.remove_entry_mult();
         let mut named = Vec::new();
         for value in values {
-            for token in value.as_bytes().split(|byte| *byte == b',') {
-                let token = token.trim_ascii();
+            for token in tokens(value.as_bytes()) {
                 // What nearly all clients send names no other header; it is not worth a look-up.
                 let usual = [&b"keep-alive"[..], b"close"];
                 if !usual.iter().any(|usual| token.eq_ignore_ascii_case(usual)) {

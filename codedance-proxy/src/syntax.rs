@@ -3,8 +3,9 @@
 use bytes::{Bytes, BytesMut};
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION,
-    CONTENT_LENGTH, CONTENT_TYPE, COOKIE, DATE, ETAG, HOST, HeaderName, InvalidHeaderName,
-    LAST_MODIFIED, LOCATION, REFERER, SERVER, SET_COOKIE, TRANSFER_ENCODING, USER_AGENT, VARY,
+    CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, ETAG, HOST,
+    HeaderName, InvalidHeaderName, LAST_MODIFIED, LOCATION, MAX_FORWARDS, REFERER, SERVER,
+    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, USER_AGENT, VARY,
 };
 
 /// The name of a header, in capitals or not.
@@ -54,6 +55,35 @@ pub(crate) fn trim(value: &[u8]) -> &[u8] {
         value = rest;
     }
     value
+}
+
+/// The parts of a list.
+pub(crate) fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
+    value.split(|byte| *byte == b',').map(trim)
+}
+
+/// Whether a list of names has this one, in capitals or not.
+pub(crate) fn lists(value: &[u8], name: &str) -> bool {
+    tokens(value).any(|token| token.eq_ignore_ascii_case(name.as_bytes()))
+}
+
+/// Whether a header means something behind a body, and does no harm (RFC 9110, 6.5.1).
+pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
+    const NEVER: [HeaderName; 12] = [
+        AUTHORIZATION,
+        CACHE_CONTROL,
+        CONTENT_ENCODING,
+        CONTENT_LENGTH,
+        CONTENT_RANGE,
+        CONTENT_TYPE,
+        HOST,
+        MAX_FORWARDS,
+        SET_COOKIE,
+        TE,
+        TRAILER,
+        TRANSFER_ENCODING,
+    ];
+    !NEVER.contains(name)
 }
 
 /// Only digits: no sign, no list, nothing that somebody could read differently.
@@ -114,5 +144,7 @@ mod tests {
         assert_eq!(trim(b"\t a b \t"), b"a b");
         assert_eq!(trim(b" \x0ca\r "), b"\x0ca\r");
         assert_eq!(trim(b" \t"), b"");
+        assert!(lists(b"gzip, Close\t", "close") && lists(b"close", "close"));
+        assert!(!lists(b"closed, clo se", "close") && !lists(b"close\x0c", "close"));
     }
 }

@@ -13,7 +13,7 @@ use memchr::memchr;
 
 use crate::limits::Limits;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
-use crate::syntax::{decimal, header_name, trim, trim_start};
+use crate::syntax::{decimal, header_name, lists, trim, trim_start};
 
 /// What follows a head.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -223,7 +223,7 @@ impl Head {
         // By length first: nearly no header is one of these.
         match name.len() {
             2 if name.eq_ignore_ascii_case(b"te") => {
-                self.takes_trailers |= lists(value, b"trailers");
+                self.takes_trailers |= lists(value, "trailers");
             }
             4 if name.eq_ignore_ascii_case(b"host") => {
                 self.hosts += 1;
@@ -235,8 +235,8 @@ impl Head {
                 self.expects_continue = value.eq_ignore_ascii_case(b"100-continue");
             }
             10 if name.eq_ignore_ascii_case(b"connection") => {
-                self.says_close |= lists(value, b"close");
-                self.says_keep_alive |= lists(value, b"keep-alive");
+                self.says_close |= lists(value, "close");
+                self.says_keep_alive |= lists(value, "keep-alive");
             }
             14 if name.eq_ignore_ascii_case(b"content-length") => {
                 let length = decimal(value).ok_or(BAD_LENGTH)?;
@@ -324,13 +324,6 @@ fn first_line(line: &[u8], start: usize, limits: &Limits) -> Result<FirstLine, R
     } else {
         Err(BAD_REQUEST_LINE)
     }
-}
-
-/// Whether a list names this, in capitals or not.
-fn lists(value: &[u8], name: &[u8]) -> bool {
-    value
-        .split(|byte| *byte == b',')
-        .any(|token| trim(token).eq_ignore_ascii_case(name))
 }
 
 /// A path, a whole address, or the `*` of `OPTIONS`.

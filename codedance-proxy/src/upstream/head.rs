@@ -10,7 +10,7 @@ use memchr::memchr;
 
 use super::body::Remains;
 use super::lines::{self, Lines};
-use crate::syntax::{decimal, trim};
+use crate::syntax::{decimal, tokens};
 
 /// How long a head may be; what hyper allows.
 pub(super) const HEAD_BYTES: usize = 408 * 1024;
@@ -203,11 +203,6 @@ impl Framing {
     const fn persists(&self, minor: u8) -> bool {
         !self.closes && (minor == 1 || self.keeps_alive)
     }
-}
-
-fn tokens(value: &[u8]) -> impl Iterator<Item = &[u8]> {
-    let tokens = value.split(|byte| *byte == b',');
-    tokens.map(trim)
 }
 
 /// Whether there is an empty line; none ends before `searched`.

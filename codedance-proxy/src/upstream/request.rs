@@ -9,38 +9,20 @@ use std::task::{Context, Poll, ready};
 use bytes::{Buf, Bytes, BytesMut};
 use http::Request;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE,
-    HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE, TRAILER,
-    TRANSFER_ENCODING,
+    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
 };
 use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::buffers;
 use crate::dial::Stream;
-use crate::headers::lists;
+use crate::syntax::{lists, may_be_trailer};
 use crate::upload::Upload;
 
 /// Parts of a body that are no longer than this are copied together.
 const SMALL: usize = 4 * 1024;
 /// So much is collected until it is sent.
 const COLLECTED: usize = 16 * 1024;
-
-/// Headers that mean nothing behind a body, or harm (RFC 9110, 6.5.1).
-const NO_TRAILERS: [HeaderName; 12] = [
-    AUTHORIZATION,
-    CACHE_CONTROL,
-    CONTENT_ENCODING,
-    CONTENT_LENGTH,
-    CONTENT_RANGE,
-    CONTENT_TYPE,
-    HOST,
-    MAX_FORWARDS,
-    SET_COOKIE,
-    TE,
-    TRAILER,
-    TRANSFER_ENCODING,
-];
 
 /// What is still to be written of a request; by default nothing.
 #[derive(Debug, Default)]
@@ -223,8 +205,10 @@ impl Sending {
             Some((_, Framing::Chunked { announced })) => {
                 self.lines.extend_from_slice(b"0\r\n");
                 for (name, value) in trailers.iter().flatten() {
-                    let is_meant = announced.iter().any(|names| lists(names, name.as_str()));
-                    if is_meant && !NO_TRAILERS.contains(name) {
+                    let is_meant = announced
+                        .iter()
+                        .any(|names| lists(names.as_bytes(), name.as_str()));
+                    if is_meant && may_be_trailer(name) {
                         write_header(&mut self.lines, name, value);
                     }
                 }

@@ -2,9 +2,7 @@
 
 use bytes::Bytes;
 use http::header::{
-    AUTHORIZATION, CACHE_CONTROL, CONNECTION, CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE,
-    CONTENT_TYPE, DATE, HOST, HeaderMap, HeaderName, HeaderValue, MAX_FORWARDS, SET_COOKIE, TE,
-    TRAILER, TRANSFER_ENCODING,
+    CONNECTION, CONTENT_LENGTH, DATE, HeaderMap, HeaderName, TRAILER, TRANSFER_ENCODING,
 };
 use http::{Method, StatusCode, Version, response};
 use hyper::body::SizeHint;
@@ -12,6 +10,7 @@ use hyper::ext::ReasonPhrase;
 
 use super::date;
 use super::outbox::Outbox;
+use crate::syntax::{decimal, lists, may_be_trailer, tokens};
 
 /// What matters of a request when it is answered.
 #[derive(Clone, Copy, Debug)]
@@ -125,8 +124,7 @@ impl Encoder {
                 }
                 TRAILER => match &mut self.framing {
                     Framing::Chunked(trailers) if !self.is_done => {
-                        let names = value.as_bytes().split(|byte| *byte == b',');
-                        let names = names.map(|name| HeaderName::from_bytes(name.trim_ascii()));
+                        let names = tokens(value.as_bytes()).map(HeaderName::from_bytes);
                         trailers.extend(names.flatten());
                     }
                     _ => continue,
@@ -182,7 +180,7 @@ impl Encoder {
         let mut says_close = false;
         if is_there {
             let lines = head.headers.get_all(CONNECTION);
-            says_close = lines.iter().any(says_to_close);
+            says_close = lines.iter().any(|line| lists(line.as_bytes(), "close"));
             for line in lines {
                 write_line(out, CONNECTION.as_str(), line.as_bytes());
             }
@@ -273,37 +271,13 @@ impl Encoder {
 /// The length that the head of an answer tells.
 fn told_length(headers: &HeaderMap) -> Option<u64> {
     let length = headers.get(CONTENT_LENGTH)?;
-    crate::syntax::decimal(length.as_bytes())
+    decimal(length.as_bytes())
 }
 
 /// Whether an answer with this status can have a body, or say how long it is (RFC 9110, 6.4.1).
 fn may_have_body(status: StatusCode) -> bool {
     !status.is_informational()
         && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
-fn says_to_close(connection: &HeaderValue) -> bool {
-    let mut tokens = connection.as_bytes().split(|byte| *byte == b',');
-    tokens.any(|token| token.trim_ascii().eq_ignore_ascii_case(b"close"))
-}
-
-/// Whether a header means something behind a body (RFC 9110, 6.5.1).
-fn may_be_trailer(name: &HeaderName) -> bool {
-    ![
-        AUTHORIZATION,
-        CACHE_CONTROL,
-        CONTENT_ENCODING,
-        CONTENT_LENGTH,
-        CONTENT_RANGE,
-        CONTENT_TYPE,
-        HOST,
-        MAX_FORWARDS,
-        SET_COOKIE,
-        TE,
-        TRAILER,
-        TRANSFER_ENCODING,
-    ]
-    .contains(name)
 }
 
 fn write_first_line(out: &mut Vec<u8>, head: &response::Parts, is_1_1: bool) {

@@ -1,11 +1,13 @@
-//! What is read alike on both sides of HTTP/1.1 (RFC 9110, 5): names, white space, numbers.
+//! What is read and written alike on both sides of HTTP/1.1 (RFC 9110, 5; RFC 9112, 6 and 7): names, white
+//! space, numbers, lines.
 
-use bytes::{Bytes, BytesMut};
+use bytes::{BufMut, Bytes, BytesMut};
+use http::StatusCode;
 use http::header::{
     ACCEPT, ACCEPT_ENCODING, ACCEPT_LANGUAGE, AUTHORIZATION, CACHE_CONTROL, CONNECTION,
     CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_RANGE, CONTENT_TYPE, COOKIE, DATE, ETAG, HOST,
-    HeaderName, InvalidHeaderName, LAST_MODIFIED, LOCATION, MAX_FORWARDS, REFERER, SERVER,
-    SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, USER_AGENT, VARY,
+    HeaderName, HeaderValue, InvalidHeaderName, LAST_MODIFIED, LOCATION, MAX_FORWARDS, REFERER,
+    SERVER, SET_COOKIE, TE, TRAILER, TRANSFER_ENCODING, USER_AGENT, VARY,
 };
 
 /// The name of a header, in capitals or not.
@@ -86,6 +88,12 @@ pub(crate) fn may_be_trailer(name: &HeaderName) -> bool {
     !NEVER.contains(name)
 }
 
+/// Whether an answer with this status can have a body, or say how long it is (RFC 9110, 6.4.1).
+pub(crate) fn may_have_body(status: StatusCode) -> bool {
+    !status.is_informational()
+        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
+}
+
 /// Only digits: no sign, no list, nothing that somebody could read differently.
 pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
     // Nineteen digits fit for certain.
@@ -99,6 +107,30 @@ pub(crate) fn decimal(value: &[u8]) -> Option<u64> {
 pub(crate) fn take_up_to(input: &mut BytesMut, left: u64) -> Bytes {
     let here = usize::try_from(left).map_or(input.len(), |left| left.min(input.len()));
     input.split_to(here).freeze()
+}
+
+/// The line of one header.
+pub(crate) fn write_line(out: &mut impl BufMut, name: &HeaderName, value: &HeaderValue) {
+    out.put_slice(name.as_str().as_bytes());
+    out.put_slice(b": ");
+    out.put_slice(value.as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+/// The line that says how long a body is.
+pub(crate) fn write_length(out: &mut impl BufMut, length: u64) {
+    out.put_slice(b"content-length: ");
+    out.put_slice(itoa::Buffer::new().format(length).as_bytes());
+    out.put_slice(b"\r\n");
+}
+
+/// The line before a chunk.
+pub(crate) fn write_chunk_size(out: &mut impl BufMut, size: usize) {
+    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
+    for digit in (0..digits).rev() {
+        out.put_u8(b"0123456789abcdef"[size >> (4 * digit) & 0xf]);
+    }
+    out.put_slice(b"\r\n");
 }
 
 #[cfg(test)]

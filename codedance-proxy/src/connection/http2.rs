@@ -19,7 +19,6 @@ use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use super::note_end;
 use crate::client::{Client, Peer};
 use crate::forward::{forward, refuse};
 use crate::inbound::{Inbound, settle};
@@ -164,5 +163,11 @@ where
 {
     fn execute(&self, future: F) {
         self.0.spawn(future);
+    }
+}
+
+fn note_end(ended: hyper::Result<()>) {
+    if let Err(error) = ended {
+        debug!(%error, "a client's connection ended badly");
     }
 }

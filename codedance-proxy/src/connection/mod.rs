@@ -166,9 +166,3 @@ impl Service for Served<'_> {
         self.client.tunnel()
     }
 }
-
-fn note_end(ended: hyper::Result<()>) {
-    if let Err(error) = ended {
-        debug!(%error, "a client's connection ended badly");
-    }
-}

@@ -10,7 +10,7 @@ use memchr::memchr;
 
 use super::body::Remains;
 use super::lines::{self, Lines};
-use crate::syntax::{decimal, tokens};
+use crate::syntax::{decimal, may_have_body, tokens};
 
 /// How long a head may be; what hyper allows.
 pub(super) const HEAD_BYTES: usize = 408 * 1024;
@@ -189,9 +189,7 @@ impl Framing {
         if self.is_chunked && self.length.is_some() {
             return Err(bad("it has both a length and chunks"));
         }
-        let has_none = status.is_informational()
-            || matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-            || method == Method::HEAD;
+        let has_none = !may_have_body(status) || method == Method::HEAD;
         Ok(match self.length {
             _ if has_none => Remains::Nothing,
             _ if self.is_chunked => Remains::chunked(),

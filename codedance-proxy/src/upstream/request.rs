@@ -1,6 +1,5 @@
 //! A request while it is sent.
 
-use std::fmt::Write;
 use std::io::{self, IoSlice};
 use std::mem::{replace, take};
 use std::pin::Pin;
@@ -8,15 +7,13 @@ use std::task::{Context, Poll, ready};
 
 use bytes::{Buf, Bytes, BytesMut};
 use http::Request;
-use http::header::{
-    CONTENT_LENGTH, HeaderMap, HeaderName, HeaderValue, TRAILER, TRANSFER_ENCODING,
-};
+use http::header::{CONTENT_LENGTH, HeaderMap, HeaderValue, TRAILER, TRANSFER_ENCODING};
 use hyper::body::{Body, Frame};
 use tokio::io::AsyncWrite;
 
 use super::buffers;
 use crate::dial::Stream;
-use crate::syntax::{lists, may_be_trailer};
+use crate::syntax::{lists, may_be_trailer, write_chunk_size, write_length, write_line};
 use crate::upload::Upload;
 
 /// Parts of a body that are no longer than this are copied together.
@@ -76,16 +73,15 @@ impl Sending {
         for (name, value) in headers {
             // Nobody's word counts for where a body ends but that of who sends it.
             if !matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING) {
-                write_header(lines, name, value);
+                write_line(lines, name, value);
             }
         }
         if body.is_end_stream() {
             if headers.contains_key(CONTENT_LENGTH) {
-                lines.extend_from_slice(b"content-length: 0\r\n");
+                write_length(lines, 0);
             }
         } else if let Some(length) = body.size_hint().exact() {
-            // Writing to memory never fails.
-            let _ = write!(lines, "content-length: {length}\r\n");
+            write_length(lines, length);
             sending.body = Some((body, Framing::Sized(length)));
         } else {
             lines.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -182,7 +178,7 @@ impl Sending {
                 b""
             }
             Framing::Chunked { .. } => {
-                let _ = write!(self.lines, "{:x}\r\n", data.len());
+                write_chunk_size(&mut self.lines, data.len());
                 b"\r\n"
             }
         };
@@ -209,7 +205,7 @@ impl Sending {
                         .iter()
                         .any(|names| lists(names.as_bytes(), name.as_str()));
                     if is_meant && may_be_trailer(name) {
-                        write_header(&mut self.lines, name, value);
+                        write_line(&mut self.lines, name, value);
                     }
                 }
                 self.lines.extend_from_slice(b"\r\n");
@@ -251,11 +247,4 @@ fn write_request_line<B>(lines: &mut BytesMut, request: &Request<B>) {
     let path = request.uri().path_and_query();
     lines.extend_from_slice(path.map_or("/", |path| path.as_str()).as_bytes());
     lines.extend_from_slice(b" HTTP/1.1\r\n");
-}
-
-fn write_header(lines: &mut BytesMut, name: &HeaderName, value: &HeaderValue) {
-    lines.extend_from_slice(name.as_str().as_bytes());
-    lines.extend_from_slice(b": ");
-    lines.extend_from_slice(value.as_bytes());
-    lines.extend_from_slice(b"\r\n");
 }

@@ -10,7 +10,10 @@ use hyper::ext::ReasonPhrase;
 
 use super::date;
 use super::outbox::Outbox;
-use crate::syntax::{decimal, lists, may_be_trailer, tokens};
+use crate::syntax::{
+    decimal, lists, may_be_trailer, may_have_body, tokens, write_chunk_size, write_length,
+    write_line,
+};
 
 /// What matters of a request when it is answered.
 #[derive(Clone, Copy, Debug)]
@@ -132,7 +135,7 @@ impl Encoder {
                 DATE => has_date = true,
                 _ => {}
             }
-            write_line(out, name.as_str(), value.as_bytes());
+            write_line(out, name, value);
         }
         self.write_framing(out, head, length, exchange);
         self.write_connection(out, head, has_connection, exchange);
@@ -153,15 +156,12 @@ impl Encoder {
             // What a GET would be answered with, if that is known.
             (_, Length::None) if exchange.is_head && head.status != StatusCode::NO_CONTENT => {
                 if let Some(length) = head.headers.get(CONTENT_LENGTH) {
-                    write_line(out, CONTENT_LENGTH.as_str(), length.as_bytes());
+                    write_line(out, &CONTENT_LENGTH, length);
                 }
             }
             _ if !may_have_body(head.status) => {}
             (Framing::Sized(length), _) => {
-                out.extend_from_slice(b"content-length: ");
-                let mut digits = itoa::Buffer::new();
-                out.extend_from_slice(digits.format(*length).as_bytes());
-                out.extend_from_slice(b"\r\n");
+                write_length(out, *length);
             }
             (Framing::Chunked(_), _) if !self.is_done => {
                 out.extend_from_slice(b"transfer-encoding: chunked\r\n");
@@ -182,7 +182,7 @@ impl Encoder {
             let lines = head.headers.get_all(CONNECTION);
             says_close = lines.iter().any(|line| lists(line.as_bytes(), "close"));
             for line in lines {
-                write_line(out, CONNECTION.as_str(), line.as_bytes());
+                write_line(out, &CONNECTION, line);
             }
         }
         self.keeps_alive &= !says_close;
@@ -219,7 +219,7 @@ impl Encoder {
                 out.push(data);
             }
             Framing::Chunked(_) => {
-                out.write(|out| write_size(out, data.len()));
+                out.write(|out| write_chunk_size(out, data.len()));
                 out.push(data);
                 out.write(|out| out.extend_from_slice(b"\r\n"));
             }
@@ -245,7 +245,7 @@ impl Encoder {
                     out.extend_from_slice(b"0\r\n");
                     for (name, value) in trailers.into_iter().flatten() {
                         if announced.contains(name) && may_be_trailer(name) {
-                            write_line(out, name.as_str(), value.as_bytes());
+                            write_line(out, name, value);
                         }
                     }
                     out.extend_from_slice(b"\r\n");
@@ -274,12 +274,6 @@ fn told_length(headers: &HeaderMap) -> Option<u64> {
     decimal(length.as_bytes())
 }
 
-/// Whether an answer with this status can have a body, or say how long it is (RFC 9110, 6.4.1).
-fn may_have_body(status: StatusCode) -> bool {
-    !status.is_informational()
-        && !matches!(status, StatusCode::NO_CONTENT | StatusCode::NOT_MODIFIED)
-}
-
 fn write_first_line(out: &mut Vec<u8>, head: &response::Parts, is_1_1: bool) {
     let reason = head.extensions.get::<ReasonPhrase>();
     if is_1_1 && head.status == StatusCode::OK && reason.is_none() {
@@ -292,22 +286,5 @@ fn write_first_line(out: &mut Vec<u8>, head: &response::Parts, is_1_1: bool) {
     out.push(b' ');
     let usual = head.status.canonical_reason().unwrap_or("<none>");
     out.extend_from_slice(reason.map_or(usual.as_bytes(), ReasonPhrase::as_bytes));
-    out.extend_from_slice(b"\r\n");
-}
-
-fn write_line(out: &mut Vec<u8>, name: &str, value: &[u8]) {
-    out.reserve(name.len() + value.len() + 4);
-    out.extend_from_slice(name.as_bytes());
-    out.extend_from_slice(b": ");
-    out.extend_from_slice(value);
-    out.extend_from_slice(b"\r\n");
-}
-
-/// The line before a chunk.
-fn write_size(out: &mut Vec<u8>, size: usize) {
-    let digits = (usize::BITS - size.leading_zeros()).div_ceil(4).max(1);
-    for digit in (0..digits).rev() {
-        out.push(b"0123456789abcdef"[size >> (4 * digit) & 0xf]);
-    }
     out.extend_from_slice(b"\r\n");
 }

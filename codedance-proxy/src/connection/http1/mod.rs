@@ -21,7 +21,7 @@ mod tests;
 use std::future::poll_fn;
 use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::Poll;
+use std::task::{Poll, ready};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -229,13 +229,9 @@ where
             loop {
                 if let Poll::Ready(response) = answering.as_mut().poll(cx) {
                     let is_last = is_finishing() || wire.is_rest_lost(cx) || wire.is_read_up;
-                    return Poll::Ready(Ok((response, is_last)));
+                    return Poll::Ready(Ok::<_, Gone>((response, is_last)));
                 }
-                match wire.poll_upload(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(Gone)) => return Poll::Ready(Err(Gone)),
-                    Poll::Pending => return Poll::Pending,
-                }
+                ready!(wire.poll_upload(cx))?;
             }
         })
         .await
@@ -258,11 +254,7 @@ where
                 if sent.is_ready() {
                     return sent;
                 }
-                match wire.poll_upload(cx) {
-                    Poll::Ready(Ok(())) => {}
-                    Poll::Ready(Err(Gone)) => return Poll::Ready(Err(Gone)),
-                    Poll::Pending => return Poll::Pending,
-                }
+                ready!(wire.poll_upload(cx))?;
             }
         });
         if sent.await.is_err() || encoder.is_broken() {

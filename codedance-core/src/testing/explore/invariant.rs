@@ -216,13 +216,15 @@ fn of_scale(view: View<'_>, fleet: &Fleet) -> Result<(), String> {
     }
 }
 
-/// Of the events of a step by `plan` and `policy`. Returns the last verdict of the stage now in force.
+/// Of the events of a step that begins by `plan` and `policy`, and may replace them. Returns the last
+/// verdict of the stage now in force.
 pub(in crate::testing) fn of_events(
     view: View<'_>,
     plan: &Plan,
     policy: &Policy,
     events: &[Event],
 ) -> Result<Option<Verdict>, String> {
+    let (mut plan, mut policy) = (plan, policy);
     let mut verdict = view.verdict;
     let paused = view.rollout.phase() == Phase::Paused;
     // What was due already when the pause came, late as it was, has happened before it.
@@ -236,6 +238,9 @@ pub(in crate::testing) fn of_events(
         )
     });
     for (place, event) in events.iter().enumerate() {
+        if let Happening::Amended { .. } | Happening::Started { .. } = &event.what {
+            (plan, policy) = (view.rollout.plan(), view.rollout.policy());
+        }
         match &event.what {
             Happening::StageEarned { stage } => {
                 if paused && pause.is_none_or(|pause| place > pause) {

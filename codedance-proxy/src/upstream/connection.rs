@@ -16,20 +16,13 @@ use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::body::Remains;
-use super::buffers::{self, BUFFER};
+use super::buffers;
 use super::chunks::Part;
 use super::head::Head;
 use super::request::{Broken, Sending};
 use crate::dial::Stream;
 use crate::failure::SendError;
 use crate::upload::{Blame, Progress, Upload};
-
-/// Room for what is missing of a head, at least.
-const MORE_OF_A_HEAD: usize = 1024;
-/// So much is read at once of an answer that is longer.
-const MOST_READ: usize = 64 * 1024;
-/// A read that does not fill its room says that there is no more for now, which saves the question.
-const SPARE_ROOM: u64 = 64;
 
 /// So many interim answers may precede the answer. An endpoint that went on with them would hold the
 /// request for as long as it likes: what comes without a pause is never late.
@@ -55,8 +48,6 @@ pub(crate) struct Upstream {
     /// What has been read and not been looked at.
     read: BytesMut,
     answer: Remains,
-    /// How much room the next read of an answer of unknown length gets.
-    room: usize,
     /// Whether the endpoint keeps the connection open behind its answer.
     persists: bool,
     /// Lives as long as the connection, because moving a timer on is cheaper than a new one.
@@ -71,7 +62,6 @@ impl Upstream {
             sending: Sending::default(),
             read: BytesMut::new(),
             answer: Remains::Nothing,
-            room: BUFFER,
             persists: true,
             timer: Box::pin(sleep(Duration::ZERO)),
             idle_since: Instant::now(),
@@ -147,14 +137,7 @@ impl Upstream {
                 Some(Part::End) => return Poll::Ready(None),
                 None => {}
             }
-            let room = match &self.answer {
-                Remains::Sized(left) => {
-                    let all = left.saturating_add(SPARE_ROOM);
-                    usize::try_from(all).map_or(MOST_READ, |all| all.min(MOST_READ))
-                }
-                _ => self.room,
-            };
-            let closed = match ready!(self.poll_read(cx, room)) {
+            let closed = match ready!(self.poll_read(cx)) {
                 Ok(1..) => Ok(()),
                 Ok(0) => self.answer.close(),
                 Err(error) => Err(error),
@@ -189,7 +172,6 @@ impl Upstream {
         // What comes unasked for is not the next answer.
         let is_usable = is_over && self.persists && self.read.is_empty();
         buffers::give(take(&mut self.read));
-        self.room = BUFFER;
         self.idle_since = Instant::now();
         is_usable
     }
@@ -236,9 +218,7 @@ impl Upstream {
         match self.sending.poll(&mut self.stream, cx) {
             Poll::Pending => {}
             Poll::Ready(Ok(())) => {
-                if self.read.capacity() == 0 {
-                    self.read = self.sending.take_buffer();
-                }
+                buffers::give(self.sending.take_buffer());
             }
             Poll::Ready(Err(Broken::Stream(error))) => {
                 // It may have answered before it closed its side.
@@ -275,33 +255,17 @@ impl Upstream {
                 self.persists = head.persists;
                 return Poll::Ready(Ok(head.response));
             }
-            let room = match self.read.len() {
-                0 => BUFFER,
-                _ => MORE_OF_A_HEAD,
-            };
-            if ready!(self.poll_read(cx, room))? == 0 {
+            if ready!(self.poll_read(cx))? == 0 {
                 let text = "the endpoint closed the connection without an answer";
                 return Poll::Ready(Err(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
             }
         }
     }
 
-    /// Reads into about so much room. Nothing is read at the end.
-    fn poll_read(&mut self, cx: &mut Context<'_>, room: usize) -> Poll<io::Result<usize>> {
-        // What is left of a buffer is used up, unless more reads would come of it.
-        if self.read.capacity() - self.read.len() < room / 2 {
-            self.read.reserve(room);
-        }
-        let room = self.read.capacity() - self.read.len();
-        let read = ready!(poll_read_buf(
-            Pin::new(&mut self.stream),
-            cx,
-            &mut self.read
-        ))?;
-        if read == room {
-            self.room = MOST_READ.min(2 * self.room);
-        }
-        Poll::Ready(Ok(read))
+    /// Reads what there is. Nothing is read at the end.
+    fn poll_read(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
+        let stream = Pin::new(&mut self.stream);
+        buffers::poll_read(&mut self.read, |room| poll_read_buf(stream, cx, room))
     }
 }
 

@@ -5,27 +5,17 @@ use std::sync::Arc;
 use http::header::{ALLOW, CONTENT_TYPE, HeaderValue};
 use http::{Method, Request, Response, StatusCode};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 
 use crate::answer::Answer;
 use crate::connection::{Question, Service, Terms, serve_http1};
 use crate::exposition;
 use crate::inbound::Inbound;
 use crate::limits::Limits;
-use crate::phase::Phase;
 use crate::server::Plane;
+use crate::wakeups::Wakeups;
 
-pub(crate) async fn serve_admin(
-    plane: Arc<Plane>,
-    stream: TcpStream,
-    phase: watch::Receiver<Phase>,
-) {
-    let terms = Terms {
-        limits: Limits::default(),
-        rests: false,
-        ..Terms::of_client(&plane.config)
-    };
-    serve_http1(stream, Admin(&plane), terms, None, phase).await;
+pub(crate) async fn serve_admin(plane: Arc<Plane>, mut stream: TcpStream) {
+    serve_http1(&mut stream, &Admin(&plane), true).await;
 }
 
 /// Answers what is asked of the proxy itself.
@@ -33,6 +23,17 @@ struct Admin<'p>(&'p Plane);
 
 impl Service for Admin<'_> {
     type Body = Answer;
+
+    fn terms(&self) -> Terms {
+        Terms {
+            limits: Limits::default(),
+            ..Terms::of_client(&self.0.config)
+        }
+    }
+
+    fn wakeups(&self) -> &Wakeups {
+        &self.0.wakeups
+    }
 
     async fn answer(&self, question: Question) -> Response<Answer> {
         question.map_or_else(Answer::refuse, |request| admin(self.0, &request))

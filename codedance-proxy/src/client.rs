@@ -35,7 +35,7 @@ pub(crate) enum Trust {
     /// Whoever has connected.
     Peer,
     /// Proxies with these addresses.
-    Proxies(Arc<[Network]>),
+    Proxies(Arc<Vec<Network>>),
 }
 
 impl Trust {
@@ -43,7 +43,7 @@ impl Trust {
         match (&*config.trusted_proxies, config.trust_forwarded) {
             (_, true) => Self::Peer,
             ([], false) => Self::Nobody,
-            (proxies, false) => Self::Proxies(proxies.into()),
+            (proxies, false) => Self::Proxies(Arc::new(proxies.to_vec())),
         }
     }
 }
@@ -142,7 +142,7 @@ mod tests {
             address: SocketAddr::new(peer.parse().unwrap(), 1234),
             is_secure: false,
         };
-        let client = Client::new(peer, Trust::Proxies(proxies.into()));
+        let client = Client::new(peer, Trust::Proxies(Arc::new(proxies.into())));
         let lines = forwarded.iter().map(|line| HeaderValue::from_static(line));
         let headers: HeaderMap = lines.map(|line| (X_FORWARDED_FOR, line)).collect();
         String::from_utf8(client.address(&headers).to_vec()).unwrap()

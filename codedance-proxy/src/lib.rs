@@ -190,6 +190,7 @@ mod transport;
 mod tunnel;
 mod upload;
 mod upstream;
+mod wakeups;
 
 pub use access_log::AccessLog;
 pub use cohort::{cohort_hash, in_cohort};

@@ -7,13 +7,13 @@ use std::time::Duration;
 
 use http::StatusCode;
 use tokio::net::{TcpListener, TcpStream};
-use tokio::sync::{OwnedSemaphorePermit, watch};
+use tokio::sync::OwnedSemaphorePermit;
 use tokio::time::sleep;
 use tracing::{debug, warn};
 
 use crate::connection::send_off;
 use crate::error::ProxyError;
-use crate::phase::{Phase, reached};
+use crate::phase::{Phase, Phases};
 use crate::refusal::Refusal;
 
 /// How many clients beyond [`Limits::connections`](crate::Limits::connections) are told so at once.
@@ -29,11 +29,11 @@ pub(crate) async fn listen(address: SocketAddr) -> Result<(TcpListener, SocketAd
 /// Accepts connections until the proxy comes to `end`.
 pub(crate) async fn accept(
     listener: TcpListener,
-    mut phase: watch::Receiver<Phase>,
+    phases: Phases,
     end: Phase,
     serve: impl Fn(TcpStream, SocketAddr),
 ) {
-    let mut over = pin!(reached(&mut phase, end));
+    let mut over = pin!(phases.reached(end));
     loop {
         let accepted = tokio::select! {
             accepted = listener.accept() => accepted,
@@ -67,16 +67,12 @@ fn concerns_one_connection(error: &io::Error) -> bool {
 }
 
 /// Tells one client too many to come later.
-pub(crate) async fn turn_away(
-    stream: TcpStream,
-    mut phase: watch::Receiver<Phase>,
-    _permit: OwnedSemaphorePermit,
-) {
+pub(crate) async fn turn_away(stream: TcpStream, phases: Phases, _permit: OwnedSemaphorePermit) {
     debug!("a client too many was turned away");
     let text = "there are too many connections";
     let refusal = Refusal::new(StatusCode::SERVICE_UNAVAILABLE, text);
     tokio::select! {
         () = send_off(stream, refusal) => {}
-        () = reached(&mut phase, Phase::Finishing) => {}
+        () = phases.reached(Phase::Finishing) => {}
     }
 }

@@ -8,7 +8,7 @@ use std::time::{Duration, SystemTime, UNIX_EPOCH};
 use codedance_core::workload::Revision;
 use codedance_core::{Result, Timestamp};
 use tokio::net::TcpListener;
-use tokio::sync::{Semaphore, watch};
+use tokio::sync::Semaphore;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_util::task::TaskTracker;
 
@@ -21,12 +21,13 @@ use crate::dial::Dialer;
 use crate::error::ProxyError;
 use crate::health::keep_checking;
 use crate::listener::{SURPLUS, accept, listen, turn_away};
-use crate::phase::{Phase, reached};
+use crate::phase::{Phase, Phases};
 use crate::rules::Rules;
 use crate::stats::Totals;
 use crate::table::Routing;
 use crate::tls::Acceptor;
 use crate::transport::Transport;
+use crate::wakeups::Wakeups;
 
 /// How long a proxy waits in the end for the lines of its log to be written.
 const LAST_LINES: Duration = Duration::from_secs(1);
@@ -45,7 +46,6 @@ struct Inner {
     plane: Arc<Plane>,
     local_addr: SocketAddr,
     admin_addr: Option<SocketAddr>,
-    phase: watch::Sender<Phase>,
     /// The connections of clients.
     connections: TaskTracker,
     /// Listeners, the admin's connections, housekeeping.
@@ -60,6 +60,7 @@ pub(crate) struct Plane {
     pub(crate) trust: Trust,
     pub(crate) tls: Option<Arc<Acceptor>>,
     pub(crate) log: Option<Arc<Queue>>,
+    pub(crate) wakeups: Wakeups,
 }
 
 impl Proxy {
@@ -98,11 +99,11 @@ impl Proxy {
                 trust: Trust::in_front(&config),
                 tls,
                 log,
+                wakeups: Wakeups::new(Phases::default()),
                 config,
             }),
             local_addr,
             admin_addr: admin.as_ref().map(|(_, address)| *address),
-            phase: watch::Sender::new(Phase::Serving),
             connections: TaskTracker::new(),
             services: TaskTracker::new(),
         };
@@ -189,13 +190,7 @@ impl Proxy {
     /// harmless.
     pub async fn shutdown(&self, within: Duration) -> u64 {
         let inner = &self.inner;
-        inner.phase.send_if_modified(|phase| {
-            let serving = *phase == Phase::Serving;
-            if serving {
-                *phase = Phase::Finishing;
-            }
-            serving
-        });
+        inner.plane.wakeups.phases.enter(Phase::Finishing);
         self.routing().mirror_tasks.stop();
         inner.connections.close();
         inner.services.close();
@@ -206,7 +201,7 @@ impl Proxy {
                 routes.values().map(|r| r.revision.in_flight()).sum()
             }
         };
-        inner.phase.send_replace(Phase::Over);
+        inner.plane.wakeups.phases.enter(Phase::Over);
         inner.connections.wait().await;
         inner.services.wait().await;
         self.routing().mirror_tasks.ended().await;
@@ -232,21 +227,21 @@ impl Proxy {
 impl Drop for Inner {
     fn drop(&mut self) {
         self.plane.routing.mirror_tasks.stop();
-        self.phase.send_replace(Phase::Over);
+        self.plane.wakeups.phases.enter(Phase::Over);
     }
 }
 
 impl Inner {
     fn start(&self, listener: TcpListener, admin: Option<TcpListener>) {
-        let phase = || self.phase.subscribe();
+        let phases = || self.plane.wakeups.phases.clone();
         let (plane, clients) = (Arc::clone(&self.plane), self.connections.clone());
         let (most, surplus) = (self.plane.config.limits.connections, self.services.clone());
         // More than these are closed without a word: a flood is not worth more.
         let polite = Arc::new(Semaphore::new(SURPLUS));
-        let stop = phase();
+        let stop = phases();
         self.services.spawn(accept(
             listener,
-            phase(),
+            phases(),
             Phase::Finishing,
             move |stream, peer| {
                 if clients.len() >= most {
@@ -258,31 +253,33 @@ impl Inner {
                     }
                     return;
                 }
-                clients.spawn(serve_client(Arc::clone(&plane), stream, peer, stop.clone()));
+                clients.spawn(serve_client(Arc::clone(&plane), stream, peer));
             },
         ));
         if let Some(listener) = admin {
             let (plane, services) = (Arc::clone(&self.plane), self.services.clone());
-            let stop = phase();
             self.services
-                .spawn(accept(listener, phase(), Phase::Over, move |stream, _| {
-                    services.spawn(serve_admin(Arc::clone(&plane), stream, stop.clone()));
+                .spawn(accept(listener, phases(), Phase::Over, move |stream, _| {
+                    services.spawn(serve_admin(Arc::clone(&plane), stream));
                 }));
         }
         if let Some(tls) = &self.plane.tls {
-            self.services.spawn(Arc::clone(tls).keep_fresh(phase()));
+            self.services.spawn(Arc::clone(tls).keep_fresh(phases()));
         }
         if let Some(check) = self.plane.config.health_check.clone() {
             let plane = Arc::clone(&self.plane);
-            self.services.spawn(keep_checking(plane, check, phase()));
+            self.services.spawn(keep_checking(plane, check, phases()));
         }
-        self.services.spawn(tidy(Arc::clone(&self.plane), phase()));
+        let plane = Arc::clone(&self.plane);
+        self.services
+            .spawn(async move { plane.wakeups.keep().await });
+        self.services.spawn(tidy(Arc::clone(&self.plane)));
     }
 }
 
 /// Notes the counters at regular times, and clears away what is no longer of use.
-async fn tidy(plane: Arc<Plane>, mut phase: watch::Receiver<Phase>) {
-    let mut over = pin!(reached(&mut phase, Phase::Over));
+async fn tidy(plane: Arc<Plane>) {
+    let mut over = pin!(plane.wakeups.phases.reached(Phase::Over));
     let mut ticks = interval(plane.config.sampling);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {

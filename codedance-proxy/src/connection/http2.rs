@@ -14,15 +14,15 @@ use hyper::server::conn::http2;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::{Notify, watch};
+use tokio::sync::Notify;
 use tokio::time::sleep;
 use tokio_util::task::TaskTracker;
 use tracing::debug;
 
-use crate::client::{Client, Peer};
+use crate::client::Client;
 use crate::forward::{forward, refuse};
 use crate::inbound::{Inbound, settle};
-use crate::phase::{Phase, reached};
+use crate::phase::Phase;
 use crate::server::Plane;
 
 /// How much of requests' bodies a client may send ahead, over one connection and for one request.
@@ -37,19 +37,17 @@ const SEND_BUFFER: usize = 64 * 1024;
 const GIVEN_UP_MOST: u64 = 200;
 
 /// Serves one connection until its client is done or the proxy is over.
-pub(crate) async fn serve<S>(
-    plane: Arc<Plane>,
-    stream: S,
-    peer: Peer,
-    mut phase: watch::Receiver<Phase>,
-) where
+pub(crate) async fn serve<S>(plane: Arc<Plane>, stream: S, client: Client)
+where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
+    let phases = plane.wakeups.phases.clone();
     let limits = plane.config.limits;
     let quiet = plane.config.header_timeout;
     let streams = Streams::default();
     let record = Arc::new(Record::default());
-    let client = Arc::new(Client::new(peer, plane.trust.clone()));
+    let client = Arc::new(client);
+    let address = client.own_address().clone();
     let answer = {
         let record = Arc::clone(&record);
         move |mut request: Request<Incoming>| {
@@ -78,16 +76,15 @@ pub(crate) async fn serve<S>(
         .max_send_buf_size(SEND_BUFFER)
         .serve_connection(TokioIo::new(stream), service_fn(answer));
 
-    let mut over = phase.clone();
     let finish = async {
         let idle = || record.asks_nothing_for(quiet, &streams.0);
         tokio::select! {
             biased;
             ended = &mut connection => return note_end(ended),
-            () = reached(&mut phase, Phase::Finishing) => {}
+            () = phases.reached(Phase::Finishing) => {}
             () = idle() => {}
             () = record.abuse.notified() => {
-                return debug!(%peer.address, "a client gave up nearly all of its requests");
+                return debug!(?address, "a client gave up nearly all of its requests");
             }
         }
         // Announces it: what the client has sent before it knows is answered.
@@ -101,7 +98,7 @@ pub(crate) async fn serve<S>(
     tokio::select! {
         biased;
         () = finish => {}
-        () = reached(&mut over, Phase::Over) => {}
+        () = phases.reached(Phase::Over) => {}
     }
     // Without their connection they have nobody to answer.
     streams.0.close();

@@ -1,71 +1,68 @@
-//! Which version of HTTP a client speaks, by the first bytes that it sends.
+//! What a client says first: it shows which version of HTTP it speaks.
 
-use std::future::poll_fn;
+use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
 
+use bytes::{Buf, BytesMut};
 use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
 
 use super::Speaks;
 
 /// What a client of HTTP/2 sends first (RFC 9113, 3.4).
 const PREFACE: &[u8; 24] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+/// How much is read at once of what may be the beginning of something.
+const BEGINNING: usize = 8 * 1024;
+
+/// Reads the beginning of something, behind what has come of it. Zero when there is nothing more.
+///
+/// It is read into memory that all connections of the thread share, and copied from there: beginnings
+/// are short, and so a connection that waits for one has no need of memory of its own.
+pub(super) fn poll_begin<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    input: &mut BytesMut,
+) -> Poll<io::Result<usize>> {
+    thread_local! {
+        static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BEGINNING]);
+    }
+    SHARED.with_borrow_mut(|shared| {
+        let mut shared = ReadBuf::new(shared);
+        ready!(Pin::new(stream).poll_read(cx, &mut shared))?;
+        input.extend_from_slice(shared.filled());
+        Poll::Ready(Ok(shared.filled().len()))
+    })
+}
+
+/// Reads as much from the beginning as it takes to know what is spoken.
+pub(super) fn poll_speaks<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    first: &mut BytesMut,
+) -> Poll<io::Result<Speaks>> {
+    while first.len() < PREFACE.len() && PREFACE.starts_with(first) {
+        if ready!(poll_begin(stream, cx, first))? == 0 {
+            break;
+        }
+    }
+    Poll::Ready(Ok(if first.starts_with(PREFACE) {
+        Speaks::Http2
+    } else {
+        Speaks::Http1
+    }))
+}
 
 /// A stream of which the first bytes have been read, and are read again.
 #[derive(Debug)]
-pub(crate) struct Reopened<S> {
+pub(super) struct Reopened<S> {
     stream: S,
-    first: [u8; PREFACE.len()],
-    length: usize,
-    /// So many of the first bytes have been read again.
-    read: usize,
+    first: BytesMut,
 }
 
 impl<S> Reopened<S> {
-    /// A stream of which nothing has been read.
-    pub(crate) fn unread(stream: S) -> Self {
-        Self {
-            stream,
-            first: [0; PREFACE.len()],
-            length: 0,
-            read: 0,
-        }
-    }
-}
-
-impl<S: AsyncRead + AsyncWrite + Unpin> Reopened<S> {
-    /// Reads as much from the beginning as it takes to know what is spoken.
-    pub(crate) fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<Speaks>> {
-        while self.length < PREFACE.len() && self.first[..self.length] == PREFACE[..self.length] {
-            if ready!(self.poll_first(cx))? == 0 {
-                break;
-            }
-        }
-        Poll::Ready(Ok(if self.first == *PREFACE {
-            Speaks::Http2
-        } else {
-            Speaks::Http1
-        }))
-    }
-
-    /// Once everything has been read, waits for more: false when there is no more.
-    pub(crate) fn poll_resume(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<bool>> {
-        (self.length, self.read) = (0, 0);
-        self.poll_first(cx).map_ok(|read| read > 0)
-    }
-
-    fn poll_first(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        let mut rest = ReadBuf::new(&mut self.first[self.length..]);
-        ready!(Pin::new(&mut self.stream).poll_read(cx, &mut rest))?;
-        let read = rest.filled().len();
-        self.length += read;
-        Poll::Ready(Ok(read))
-    }
-
-    /// Tells the client that nothing more comes, if that can be said at once.
-    pub(crate) async fn leave(&mut self) {
-        poll_fn(|cx| Poll::Ready(_ = Pin::new(&mut self.stream).poll_shutdown(cx))).await;
+    pub(super) const fn new(stream: S, first: BytesMut) -> Self {
+        Self { stream, first }
     }
 }
 
@@ -76,18 +73,13 @@ impl<S: AsyncRead + Unpin> AsyncRead for Reopened<S> {
         buf: &mut ReadBuf<'_>,
     ) -> Poll<io::Result<()>> {
         let this = self.get_mut();
-        if this.read == this.length {
+        if this.first.is_empty() {
             return Pin::new(&mut this.stream).poll_read(cx, buf);
         }
-        let first = &this.first[this.read..this.length];
-        let here = first.len().min(buf.remaining());
-        buf.put_slice(&first[..here]);
-        this.read += here;
-        // What follows has mostly come with it, and together they are a whole message.
-        match Pin::new(&mut this.stream).poll_read(cx, buf) {
-            Poll::Ready(Err(error)) => Poll::Ready(Err(error)),
-            Poll::Ready(Ok(())) | Poll::Pending => Poll::Ready(Ok(())),
-        }
+        let here = this.first.len().min(buf.remaining());
+        buf.put_slice(&this.first[..here]);
+        this.first.advance(here);
+        Poll::Ready(Ok(()))
     }
 }
 

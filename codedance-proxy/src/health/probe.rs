@@ -5,7 +5,6 @@ use std::sync::Arc;
 
 use http::Request;
 use http::header::{CONNECTION, HOST, HeaderValue, USER_AGENT};
-use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{sleep, timeout};
 use tracing::{debug, info, warn};
@@ -15,19 +14,15 @@ use super::status::Health;
 use crate::endpoint::Endpoint;
 use crate::headers;
 use crate::multiplex;
-use crate::phase::{Phase, reached};
+use crate::phase::{Phase, Phases};
 use crate::server::Plane;
 use crate::transport::HttpVersion;
 use crate::upload::Upload;
 
 /// Checks every endpoint as long as it is in rotation, until the proxy finishes.
-pub(crate) async fn keep_checking(
-    plane: Arc<Plane>,
-    check: HealthCheck,
-    mut phase: watch::Receiver<Phase>,
-) {
+pub(crate) async fn keep_checking(plane: Arc<Plane>, check: HealthCheck, phases: Phases) {
     let check = Arc::new(check);
-    let mut finishing = pin!(reached(&mut phase, Phase::Finishing));
+    let mut finishing = pin!(phases.reached(Phase::Finishing));
     // Dropped with whatever is under way in it.
     let mut checks = JoinSet::new();
     loop {

@@ -9,7 +9,6 @@ use rustls::ServerConfig;
 use rustls::crypto::{CryptoProvider, ring};
 use rustls::version::{TLS12, TLS13};
 use tokio::net::TcpStream;
-use tokio::sync::watch;
 use tokio::time::{MissedTickBehavior, interval, timeout};
 use tokio_rustls::TlsAcceptor;
 use tokio_rustls::server::TlsStream;
@@ -20,7 +19,7 @@ use super::config::Tls;
 use super::error::TlsError;
 use super::{HTTP_1_1, HTTP_2};
 use crate::connection::Speaks;
-use crate::phase::{Phase, reached};
+use crate::phase::{Phase, Phases};
 
 /// Agrees with clients on keys, and on the version of HTTP.
 pub(crate) struct Acceptor {
@@ -79,8 +78,8 @@ impl Acceptor {
     }
 
     /// Keeps the certificates fresh until the proxy is over.
-    pub(crate) async fn keep_fresh(self: Arc<Self>, mut phase: watch::Receiver<Phase>) {
-        let mut over = pin!(reached(&mut phase, Phase::Over));
+    pub(crate) async fn keep_fresh(self: Arc<Self>, phases: Phases) {
+        let mut over = pin!(phases.reached(Phase::Over));
         let mut ticks = interval(self.reload_interval);
         ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {

@@ -10,7 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::support::*;
 
-/// After so long nothing is left of a connection but its socket.
+/// A pause after which a client may well ask again.
 const QUIET: Duration = Duration::from_millis(1_500);
 
 const REQUEST: &str = "GET /a HTTP/1.1\r\nHost: x\r\n\r\n";

@@ -9,7 +9,6 @@
 //! a server behind that reader parsed it again, and handed bodies over through channels, which took
 //! a tenth of the instructions of a small request.
 
-mod alarm;
 mod date;
 mod encode;
 mod outbox;
@@ -19,25 +18,28 @@ mod wire;
 mod tests;
 
 use std::future::poll_fn;
-use std::pin::pin;
-use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
-use std::task::{Poll, ready};
+use std::mem::take;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
 use std::time::Duration;
 
-use bytes::Bytes;
+use bytes::{Bytes, BytesMut};
 use http::{Request, Response, StatusCode};
 use hyper::body::Body;
 use tokio::io::{AsyncRead, AsyncWrite};
-use tokio::sync::watch;
 use tokio::time::Instant;
+use tracing::debug;
 
+use super::Speaks;
 use super::lingering::{linger, part, send_off};
+use super::opening::poll_begin;
 use crate::config::Config;
 use crate::inbound::Inbound;
 use crate::limits::Limits;
-use crate::phase::{Phase, reached};
+use crate::phase::Phase;
 use crate::refusal::Refusal;
 use crate::tunnel::Tunnel;
+use crate::wakeups::{Wakeup, Wakeups};
 use encode::{Encoder, Exchange};
 use wire::{Gone, Next, Rest, Wire};
 
@@ -49,8 +51,6 @@ pub(crate) struct Terms {
     pub(crate) header_timeout: Duration,
     /// How long it may take nothing of an answer.
     pub(crate) send_timeout: Duration,
-    /// Whether it is left alone when it is quiet.
-    pub(crate) rests: bool,
 }
 
 impl Terms {
@@ -59,17 +59,8 @@ impl Terms {
             limits: config.limits,
             header_timeout: config.header_timeout,
             send_timeout: config.send_timeout,
-            rests: true,
         }
     }
-}
-
-/// The connection of a client that asks for nothing at the moment.
-#[derive(Debug)]
-pub(crate) struct Quiet<S> {
-    pub(crate) stream: S,
-    /// How long it has to ask again.
-    pub(crate) until: Instant,
 }
 
 /// What a client asks, or why that is refused.
@@ -79,6 +70,12 @@ pub(crate) type Question = Result<Request<Inbound>, Refusal>;
 pub(crate) trait Service {
     type Body: Body<Data = Bytes>;
 
+    /// How those are served who ask.
+    fn terms(&self) -> Terms;
+
+    /// What wakes them up.
+    fn wakeups(&self) -> &Wakeups;
+
     fn answer(&self, question: Question) -> impl Future<Output = Response<Self::Body>> + Send;
 
     /// What follows an answer that switches protocols.
@@ -87,67 +84,98 @@ pub(crate) trait Service {
     }
 }
 
-/// Serves one connection until its client is done or the proxy is over, or until the client is quiet:
-/// all that is needed to serve it is gone then. The first head has to be there by `until`.
+/// Serves one connection until its client is done or the proxy is over. Unless it is known that the
+/// client speaks HTTP/1.1, it may turn out to speak HTTP/2: then returns what has come of that.
 ///
-/// Most connections wait for a request, and there are many: what serves them lies here once, and what
-/// an exchange needs, or the end, is boxed as long as it lasts.
+/// Most connections wait for a request, and there are many: what that takes lies here, and what it
+/// takes to answer, or to end, is boxed as long as it lasts.
+#[expect(
+    clippy::manual_async_fn,
+    reason = "a function would hold its arguments twice"
+)]
 pub(crate) fn serve<S, A>(
-    stream: S,
-    service: A,
-    terms: Terms,
-    mut until: Option<Instant>,
-    mut phase: watch::Receiver<Phase>,
-) -> impl Future<Output = Option<Quiet<S>>>
+    stream: &mut S,
+    service: &A,
+    mut is_known: bool,
+) -> impl Future<Output = Option<BytesMut>>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Service,
 {
-    let mut wire = Wire::new(stream);
     async move {
-        let is_finishing = AtomicBool::new(false);
-        let mut phases = pin!(async {
-            reached(&mut phase, Phase::Finishing).await;
-            is_finishing.store(true, Relaxed);
-            reached(&mut phase, Phase::Over).await;
-        });
-        let end = {
-            let mut speaking = pin!(speak(
-                &mut wire,
-                &service,
-                &terms,
-                &mut until,
-                &is_finishing
-            ));
-            poll_fn(|cx| match phases.as_mut().poll(cx) {
-                Poll::Ready(()) => Poll::Ready(End::Break),
-                Poll::Pending => speaking.as_mut().poll(cx),
-            })
-            .await
-        };
-        let mut leaving = match end {
-            End::Break => return None,
-            End::Quiet(until) => {
-                let stream = wire.stream;
-                return Some(Quiet { stream, until });
+        let mut wakeup = Wakeup::new(service.wakeups());
+        let mut until = Instant::now() + service.terms().header_timeout;
+        loop {
+            let end = {
+                let input = poll_fn(|cx| poll_rest(stream, cx, until, &mut wakeup)).await;
+                let speaking = input.map(|input| {
+                    let wire = Wire::new(&mut *stream, input, &mut wakeup);
+                    Box::pin(speak(wire, service, until, is_known))
+                });
+                match speaking {
+                    None => End::Part,
+                    Some(speaking) => unless_over(speaking, service).await.unwrap_or(End::Break),
+                }
+            };
+            match end {
+                End::Rest(next) => (until, is_known) = (next, true),
+                End::Http2(first) => return Some(first),
+                End::Break => return None,
+                end => {
+                    unless_over(Box::pin(leave(&mut *stream, end)), service).await;
+                    return None;
+                }
             }
-            end => Box::pin(leave(wire, end)),
-        };
-        poll_fn(|cx| match phases.as_mut().poll(cx) {
-            Poll::Ready(()) => Poll::Ready(()),
-            Poll::Pending => leaving.as_mut().poll(cx),
-        })
-        .await;
-        None
+        }
+    }
+}
+
+/// What becomes of it, if the proxy is not over before.
+fn unless_over<T>(
+    mut future: Pin<Box<impl Future<Output = T>>>,
+    service: &impl Service,
+) -> impl Future<Output = Option<T>> {
+    let phases = &service.wakeups().phases;
+    poll_fn(move |cx| match phases.is_at(Phase::Over) {
+        true => Poll::Ready(None),
+        false => future.as_mut().poll(cx).map(Some),
+    })
+}
+
+/// Waits for a request of a client that is asking for nothing. `None` when it is done, has not asked in
+/// time, or is not to ask any more.
+fn poll_rest<S: AsyncRead + Unpin>(
+    stream: &mut S,
+    cx: &mut Context<'_>,
+    until: Instant,
+    wakeup: &mut Wakeup<'_>,
+) -> Poll<Option<BytesMut>> {
+    let mut input = BytesMut::new();
+    match poll_begin(stream, cx, &mut input) {
+        Poll::Ready(Ok(1..)) => {
+            wakeup.join(cx, until);
+            Poll::Ready(Some(input))
+        }
+        Poll::Ready(Ok(0)) => Poll::Ready(None),
+        Poll::Ready(Err(error)) => {
+            debug!(%error, "a client's connection ended badly");
+            Poll::Ready(None)
+        }
+        Poll::Pending => match wakeup.poll(cx, until) {
+            Poll::Pending if wakeup.is_at(Phase::Finishing) => Poll::Ready(None),
+            is_late => is_late.map(|()| None),
+        },
     }
 }
 
 /// What comes after the last answer.
 enum End {
     /// Nothing for now. The client has so long to ask again.
-    Quiet(Instant),
-    /// Another protocol.
-    Tunnel(Tunnel),
+    Rest(Instant),
+    /// HTTP/2, of which so much has come.
+    Http2(BytesMut),
+    /// Another protocol, and what has come of it.
+    Tunnel(Tunnel, Bytes),
     /// A word to a client that did not say what it wanted.
     SendOff(Refusal),
     /// The end, to which the client may have to be listened for a while.
@@ -157,33 +185,41 @@ enum End {
     Break,
 }
 
-async fn leave<S>(wire: Wire<S>, end: End)
+async fn leave<S>(stream: S, end: End)
 where
     S: AsyncRead + AsyncWrite + Unpin,
 {
     match end {
-        End::Tunnel(tunnel) => tunnel.run(wire.stream, wire.input.freeze()).await,
-        End::SendOff(refusal) => send_off(wire.stream, refusal).await,
-        End::Linger => linger(wire.stream).await,
-        End::Part => part(wire.stream).await,
-        End::Quiet(_) | End::Break => {}
+        End::Tunnel(tunnel, sent) => tunnel.run(stream, sent).await,
+        End::SendOff(refusal) => send_off(stream, refusal).await,
+        End::Linger => linger(stream).await,
+        End::Part => part(stream).await,
+        End::Rest(_) | End::Http2(_) | End::Break => {}
     }
 }
 
+/// Answers a request that has begun, and those that come without a pause behind it. The first head has
+/// to be there by `until`.
 async fn speak<S, A>(
-    wire: &mut Wire<S>,
+    mut wire: Wire<'_, '_, S>,
     service: &A,
-    terms: &Terms,
-    until: &mut Option<Instant>,
-    is_finishing: &AtomicBool,
+    mut until: Instant,
+    is_known: bool,
 ) -> End
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Service,
 {
-    let is_finishing = || is_finishing.load(Relaxed);
+    if !is_known {
+        match poll_fn(|cx| wire.poll_speaks(cx, until)).await {
+            Some(Speaks::Http1) => {}
+            Some(Speaks::Http2) => return End::Http2(wire.input),
+            None => return End::Break,
+        }
+    }
+    let terms = service.terms();
     loop {
-        let next = poll_fn(|cx| wire.poll_next(cx, terms, until.take(), is_finishing)).await;
+        let next = poll_fn(|cx| wire.poll_next(cx, &terms, until)).await;
         let (question, exchange) = match next {
             Next::Asks(asked) => {
                 let exchange = Exchange::new(&asked);
@@ -194,7 +230,6 @@ where
                 wire.is_read_up = true;
                 (Err(refusal), Exchange::UNKNOWN)
             }
-            Next::Quiet(until) => return End::Quiet(until),
             Next::Late if wire.is_within_head() => {
                 let text = "the request's head did not arrive";
                 return End::SendOff(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
@@ -202,22 +237,24 @@ where
             Next::Late => return End::Break,
             Next::Leaves => return End::Part,
         };
-        let conversing = converse(wire, service, question, exchange, terms, &is_finishing);
-        match Box::pin(conversing).await {
-            None => {}
-            Some(end) => return end,
+        let conversing = converse(&mut wire, service, question, exchange, &terms);
+        if let Some(end) = conversing.await {
+            return end;
+        }
+        until = Instant::now() + terms.header_timeout;
+        if wire.input.is_empty() {
+            return End::Rest(until);
         }
     }
 }
 
 /// Has one request answered, and sends the answer. `None` when the next request may follow.
 async fn converse<S, A>(
-    wire: &mut Wire<S>,
+    wire: &mut Wire<'_, '_, S>,
     service: &A,
     question: Question,
     mut exchange: Exchange,
     terms: &Terms,
-    is_finishing: &impl Fn() -> bool,
 ) -> Option<End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
@@ -228,7 +265,7 @@ where
         poll_fn(|cx| {
             loop {
                 if let Poll::Ready(response) = answering.as_mut().poll(cx) {
-                    let is_last = is_finishing() || wire.is_rest_lost(cx) || wire.is_read_up;
+                    let is_last = wire.is_finishing() || wire.is_rest_lost(cx) || wire.is_read_up;
                     return Poll::Ready(Ok::<_, Gone>((response, is_last)));
                 }
                 ready!(wire.poll_upload(cx))?;
@@ -262,13 +299,14 @@ where
         }
     }
     if status == StatusCode::SWITCHING_PROTOCOLS {
-        return Some(service.tunnel().map_or(End::Break, End::Tunnel));
+        let sent = take(&mut wire.input).freeze();
+        let tunnel = service.tunnel();
+        return Some(tunnel.map_or(End::Break, |tunnel| End::Tunnel(tunnel, sent)));
     }
     let rest = poll_fn(|cx| wire.poll_rest(cx)).await;
-    wire.release();
     if wire.upload.is_some() || wire.is_read_up {
         return Some(End::Linger);
     }
-    let goes_on = encoder.keeps_alive() && rest == Rest::Read && !is_finishing();
+    let goes_on = encoder.keeps_alive() && rest == Rest::Read && !wire.is_finishing();
     (!goes_on).then_some(End::Part)
 }

@@ -82,16 +82,6 @@ impl Outbox {
         }
     }
 
-    /// Holds no memory until there is something to be sent again.
-    pub(super) fn release(&mut self) {
-        if self.is_empty() {
-            *self = Self {
-                total: self.total,
-                ..Self::default()
-            };
-        }
-    }
-
     /// Sends as much as is taken. Ready when that is everything, or something went wrong.
     pub(super) fn poll_send(
         &mut self,

@@ -1,33 +1,32 @@
 //! The bytes that go to and come from a client.
 
-use std::cell::RefCell;
 use std::io;
 use std::pin::Pin;
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use bytes::{Bytes, BytesMut};
 use hyper::body::{Body, Frame};
-use tokio::io::{AsyncRead, AsyncWrite, ReadBuf};
+use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
 use super::Terms;
-use super::alarm::Alarm;
 use super::encode::{Encoder, Exchange};
 use super::outbox::Outbox;
+use crate::connection::Speaks;
+use crate::connection::opening::{poll_begin, poll_speaks};
 use crate::inbound::{Asked, Decoder, Demand, Framing, Giver, Head, Inbound, InboundError, Piece};
+use crate::phase::Phase;
 use crate::refusal::Refusal;
+use crate::wakeups::Wakeup;
 
-/// How much is read at once of what is not known to be a body.
-const BEGINNING: usize = 8 * 1024;
+/// Room for the end of a body, and for what comes behind it.
+const BODY_END: usize = 8 * 1024;
 /// How much of a body is read at once.
 const BODY_ROOM: usize = 64 * 1024;
 /// So much of an answer is gathered before it is sent.
 const ANSWER_ROOM: usize = 64 * 1024;
-/// A client that has asked for nothing for so long may not ask again soon.
-const QUIET: Duration = Duration::from_secs(1);
 
 const CONTINUE: &[u8] = b"HTTP/1.1 100 Continue\r\n\r\n";
 
@@ -44,8 +43,6 @@ pub(super) struct Gone;
 pub(super) enum Next {
     Asks(Asked),
     Errs(Refusal),
-    /// It has asked for nothing for a while, and has this long to ask again.
-    Quiet(Instant),
     /// It has not sent a whole head in time.
     Late,
     /// It is done, or is not to ask any more.
@@ -79,36 +76,52 @@ pub(super) enum Rest {
 }
 
 #[derive(Debug)]
-pub(super) struct Wire<S> {
-    pub(super) stream: S,
+pub(super) struct Wire<'c, 'w, S> {
+    stream: &'c mut S,
     /// What has come and is not understood yet.
     pub(super) input: BytesMut,
     pub(super) output: Outbox,
     head: Head,
-    alarm: Alarm,
-    /// Until when the next head has to be there; `None` before anybody waits for it.
-    deadline: Option<Instant>,
-    quiet_at: Instant,
+    wakeup: &'c mut Wakeup<'w>,
     stalled: Option<Stalled>,
     /// Nothing more is read: there is nothing, or it makes no sense.
     pub(super) is_read_up: bool,
     pub(super) upload: Option<Upload>,
 }
 
-impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
-    pub(super) fn new(stream: S) -> Self {
+impl<'c, 'w, S: AsyncRead + AsyncWrite + Unpin> Wire<'c, 'w, S> {
+    /// A client of which something has been read.
+    pub(super) fn new(stream: &'c mut S, input: BytesMut, wakeup: &'c mut Wakeup<'w>) -> Self {
         Self {
             stream,
-            input: BytesMut::new(),
+            input,
             output: Outbox::default(),
             head: Head::default(),
-            alarm: Alarm::new(),
-            deadline: None,
-            quiet_at: Instant::now(),
+            wakeup,
             stalled: None,
             is_read_up: false,
             upload: None,
         }
+    }
+
+    /// Looks which version of HTTP the client speaks. `None` when that is not to be known in time.
+    pub(super) fn poll_speaks(
+        &mut self,
+        cx: &mut Context<'_>,
+        until: Instant,
+    ) -> Poll<Option<Speaks>> {
+        if let Poll::Ready(speaks) = poll_speaks(self.stream, cx, &mut self.input) {
+            return Poll::Ready(speaks.ok());
+        }
+        match self.wakeup.poll(cx, until) {
+            Poll::Pending if self.is_finishing() => Poll::Ready(None),
+            is_late => is_late.map(|()| None),
+        }
+    }
+
+    /// Whether this is no time for further requests.
+    pub(super) fn is_finishing(&self) -> bool {
+        self.wakeup.is_at(Phase::Finishing)
     }
 
     /// Whether more than empty lines of a head has come.
@@ -116,13 +129,12 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         self.head.has_begun()
     }
 
-    /// Waits for the next head, at most until `until` if there is such a time.
+    /// Waits for the next head, at most until `until`.
     pub(super) fn poll_next(
         &mut self,
         cx: &mut Context<'_>,
         terms: &Terms,
-        until: Option<Instant>,
-        is_finishing: impl Fn() -> bool,
+        until: Instant,
     ) -> Poll<Next> {
         loop {
             if !self.input.is_empty() {
@@ -130,7 +142,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     Ok(Some(length)) => {
                         let bytes = self.take(length);
                         let asked = std::mem::take(&mut self.head).finish(&bytes, &terms.limits);
-                        self.deadline = None;
                         return Poll::Ready(asked.map_or_else(Next::Errs, Next::Asks));
                     }
                     Ok(None) => {}
@@ -148,51 +159,23 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
                     debug!(%error, "a client's connection ended badly");
                     return Poll::Ready(Next::Leaves);
                 }
-                Poll::Pending if is_finishing() => return Poll::Ready(Next::Leaves),
-                Poll::Pending => return self.poll_patience(cx, terms, until),
+                Poll::Pending => {
+                    return match self.wakeup.poll(cx, until) {
+                        Poll::Pending if self.is_finishing() => Poll::Ready(Next::Leaves),
+                        is_late => is_late.map(|()| Next::Late),
+                    };
+                }
             }
         }
-    }
-
-    /// Ready when there is nothing to wait for any more.
-    fn poll_patience(
-        &mut self,
-        cx: &mut Context<'_>,
-        terms: &Terms,
-        until: Option<Instant>,
-    ) -> Poll<Next> {
-        let deadline = *self.deadline.get_or_insert_with(|| {
-            let now = Instant::now();
-            self.quiet_at = now + QUIET;
-            let deadline = now + terms.header_timeout;
-            until.map_or(deadline, |until| until.min(deadline))
-        });
-        if terms.rests && self.input.is_empty() && self.quiet_at < deadline {
-            ready!(self.alarm.poll(cx, self.quiet_at));
-            return Poll::Ready(Next::Quiet(deadline));
-        }
-        ready!(self.alarm.poll(cx, deadline));
-        Poll::Ready(Next::Late)
     }
 
     /// Reads the beginning of something. Zero when there is nothing more.
-    ///
-    /// It is read into memory that all connections of the thread share, and copied from there: heads are
-    /// small, and so a connection that waits for one has no need of memory of its own.
     fn poll_begin(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<usize>> {
-        thread_local! {
-            static SHARED: RefCell<Vec<u8>> = RefCell::new(vec![0; BEGINNING]);
+        let read = ready!(poll_begin(self.stream, cx, &mut self.input));
+        if !matches!(read, Ok(1..)) {
+            self.is_read_up = true;
         }
-        SHARED.with_borrow_mut(|shared| {
-            let mut shared = ReadBuf::new(shared);
-            let read = ready!(Pin::new(&mut self.stream).poll_read(cx, &mut shared));
-            let read = read.map(|()| shared.filled().len());
-            self.input.extend_from_slice(shared.filled());
-            if !matches!(read, Ok(1..)) {
-                self.is_read_up = true;
-            }
-            Poll::Ready(read)
-        })
+        Poll::Ready(read)
     }
 
     /// Reads on within a body. Zero when there is nothing more.
@@ -202,7 +185,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             self.input.reserve(room);
         }
         let read = ready!(poll_read_buf(
-            Pin::new(&mut self.stream),
+            Pin::new(&mut *self.stream),
             cx,
             &mut self.input
         ));
@@ -218,14 +201,6 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             std::mem::take(&mut self.input).freeze()
         } else {
             self.input.split_to(length).freeze()
-        }
-    }
-
-    /// Holds no memory between two requests.
-    pub(super) fn release(&mut self) {
-        self.output.release();
-        if self.input.is_empty() {
-            self.input = BytesMut::new();
         }
     }
 
@@ -297,13 +272,13 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         }
         if !self.output.is_empty() {
             // It may wait: if the client is gone, reading shows it.
-            _ = self.output.poll_send(cx, Pin::new(&mut self.stream));
+            _ = self.output.poll_send(cx, Pin::new(&mut *self.stream));
         }
         let left = upload.decoder.left().map(usize::try_from);
         let room = left.map_or(BODY_ROOM, |left| {
             left.map_or(BODY_ROOM, |n| n.min(BODY_ROOM))
         });
-        let room = room.max(BEGINNING);
+        let room = room.max(BODY_END);
         self.poll_fill(cx, room)
     }
 
@@ -452,7 +427,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
         cx: &mut Context<'_>,
         terms: &Terms,
     ) -> Poll<Result<(), Gone>> {
-        let sent = self.output.poll_send(cx, Pin::new(&mut self.stream));
+        let sent = self.output.poll_send(cx, Pin::new(&mut *self.stream));
         if let Poll::Ready(sent) = sent {
             self.stalled = None;
             return Poll::Ready(sent.map_err(|error| {
@@ -467,7 +442,7 @@ impl<S: AsyncRead + AsyncWrite + Unpin> Wire<S> {
             until: Instant::now() + terms.send_timeout,
         });
         self.stalled = Some(stalled);
-        ready!(self.alarm.poll(cx, stalled.until));
+        ready!(self.wakeup.poll(cx, stalled.until));
         debug!("a client takes nothing of its answer");
         Poll::Ready(Err(Gone))
     }

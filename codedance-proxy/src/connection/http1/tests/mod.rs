@@ -4,6 +4,7 @@ mod messages;
 mod patience;
 
 use std::error::Error;
+use std::sync::Arc;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -13,18 +14,18 @@ use http_body_util::channel::Channel;
 use http_body_util::combinators::BoxBody;
 use http_body_util::{BodyExt, Empty, Full};
 use tokio::io::{AsyncReadExt, AsyncWriteExt, DuplexStream, duplex};
-use tokio::sync::watch;
 use tokio::task::JoinHandle;
-use tokio::time::{Instant, sleep};
+use tokio::time::{Instant, sleep, timeout};
 
 use super::*;
+use crate::phase::Phases;
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const REQUEST: &[u8] = b"GET / HTTP/1.1\r\nhost: x\r\n\r\n";
 const BODY: usize = 1_000;
 
 type Content = BoxBody<Bytes, Box<dyn Error + Send + Sync>>;
-type Served = JoinHandle<Option<Quiet<DuplexStream>>>;
+type Served = JoinHandle<()>;
 
 fn full(text: impl Into<Bytes>) -> Content {
     Full::new(text.into())
@@ -98,10 +99,22 @@ async fn obey(request: Request<Inbound>) -> Response<Content> {
     }
 }
 
-struct Obedient;
+struct Obedient(Wakeups);
 
 impl Service for Obedient {
     type Body = Content;
+
+    fn terms(&self) -> Terms {
+        Terms {
+            limits: Limits::default(),
+            header_timeout: PATIENCE,
+            send_timeout: PATIENCE,
+        }
+    }
+
+    fn wakeups(&self) -> &Wakeups {
+        &self.0
+    }
 
     async fn answer(&self, question: Question) -> Response<Content> {
         match question {
@@ -116,33 +129,36 @@ impl Service for Obedient {
 }
 
 /// A client, where so many bytes fit between it and the proxy, and the phases of that.
-fn connect(room: usize) -> (DuplexStream, Served, watch::Sender<Phase>) {
-    let (client, stream) = duplex(room);
-    let (sender, phase) = watch::channel(Phase::Serving);
-    let terms = Terms {
-        limits: Limits::default(),
-        header_timeout: PATIENCE,
-        send_timeout: PATIENCE,
-        rests: true,
+fn connect(room: usize) -> (DuplexStream, Served, Phases) {
+    let (client, mut stream) = duplex(room);
+    let phases = Phases::default();
+    let service = Arc::new(Obedient(Wakeups::new(phases.clone())));
+    let keeper = Arc::clone(&service);
+    tokio::spawn(async move { keeper.0.keep().await });
+    let served = async move {
+        let other = serve(&mut stream, &*service, false).await;
+        assert_eq!(other, None);
     };
-    let until = Some(Instant::now() + PATIENCE);
-    let served = serve(stream, Obedient, terms, until, phase);
-    (client, tokio::spawn(served), sender)
+    (client, tokio::spawn(served), phases)
 }
 
-/// Sends the parts one after the other, and returns what comes back until the client is quiet (true)
-/// or its connection ends (false). The dates are left out.
+/// Sends the parts one after the other, and returns what comes back, and whether the client may ask on
+/// then. The dates are left out.
 async fn talk(parts: &[&[u8]]) -> (String, bool) {
-    let (mut client, served, _phase) = connect(64 * 1024);
+    let (mut client, mut served, phases) = connect(64 * 1024);
     for part in parts {
         // It may have heard enough before.
         let _ = client.write_all(part).await;
         sleep(Duration::from_millis(1)).await;
     }
-    let is_quiet = served.await.unwrap().is_some();
+    let goes_on = timeout(PATIENCE / 2, &mut served).await.is_err();
+    if goes_on {
+        phases.enter(Phase::Finishing);
+        served.await.unwrap();
+    }
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     let lines = answers.split_inclusive("\r\n");
     let undated = lines.filter(|line| !line.starts_with("date: "));
-    (undated.collect(), is_quiet)
+    (undated.collect(), goes_on)
 }

@@ -58,10 +58,9 @@ pub(crate) async fn attempt(
             Err(error) => return Err(error.into()),
         }
     }
-    let connected = endpoint
-        .connect(config.connect_timeout, Some(counters))
-        .await;
-    let mut upstream = connected.map_err(|error| {
+    // Apart, like what is for HTTP/2: it is rare.
+    let connecting = Box::pin(endpoint.connect(config.connect_timeout, Some(counters)));
+    let mut upstream = connecting.await.map_err(|error| {
         endpoint.standing.cool_down(config.cool_down);
         Attempt::from(error)
     })?;

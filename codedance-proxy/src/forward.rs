@@ -4,7 +4,6 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use http::Version;
-use http::header::UPGRADE;
 use hyper::{Request, Response, StatusCode};
 use tracing::debug;
 
@@ -31,7 +30,7 @@ use crate::upload::Upload;
 pub(crate) async fn forward(
     plane: &Plane,
     client: &Client,
-    request: Request<Inbound>,
+    request: Box<Request<Inbound>>,
 ) -> Response<Answer> {
     let log = plane.log.as_ref();
     let mut record = log.map(|log| Record::begin(log, client, &request));
@@ -68,45 +67,16 @@ pub(crate) fn turn_down(plane: &Plane, client: &Client, refusal: Refusal) -> Res
 async fn respond(
     plane: &Plane,
     client: &Client,
-    request: Request<Inbound>,
+    request: Box<Request<Inbound>>,
     mut record: Option<&mut Record>,
 ) -> Response<Answer> {
-    let Plane {
-        routing, config, ..
-    } = plane;
     let begun = Instant::now();
-    let (mut parts, body) = request.into_parts();
-    let chosen = routing.choose(&parts.headers, client.address(&parts.headers));
-    let Chosen {
-        route,
-        reason,
-        mirror,
-    } = chosen;
-    if let Some(record) = &mut record {
-        record.chosen(&route.revision, reason);
-    }
-    if let Err(refusal) = headers::to_endpoint(&mut parts, client) {
-        return Answer::text(refusal.status, refusal.text);
-    }
-    // Extensions are hyper's own, and would be copied with every attempt.
-    parts.extensions.clear();
-    let mut upload = Upload::new(body, config.limits.body_bytes);
-    let asks_to_switch = parts.headers.contains_key(UPGRADE);
-    let progress = upload.progress();
-    if asks_to_switch && progress.is_some() {
-        let text = "a request that asks for another protocol cannot have a body";
-        return Answer::refuse(Refusal::bad_request(text));
-    }
-    if let Some(mirror) = mirror.filter(|_| !asks_to_switch) {
-        mirror.copy(&parts, &mut upload);
-    }
-    if let Some(record) = &mut record {
-        record.uploads(progress.clone());
-    }
-    let outgoing = Outgoing::new(Request::from_parts(parts, upload), asks_to_switch);
-
+    let (route, mut outgoing) = match prepare(plane, client, *request, record.as_deref_mut()) {
+        Ok(prepared) => prepared,
+        Err(refusal) => return Answer::refuse(refusal),
+    };
     let pending = Pending::new(Arc::clone(&route.revision));
-    match exchange(plane, route, outgoing, record).await {
+    match exchange(plane, route, &mut outgoing, record).await {
         Ok((response, flight)) => {
             pending.answered(response.status(), begun);
             if response.status() == StatusCode::SWITCHING_PROTOCOLS {
@@ -121,7 +91,7 @@ async fn respond(
         Err(failure) => {
             pending.failed(failure);
             let refusal = match failure {
-                Failure::Client => progress.and_then(|progress| progress.refusal()),
+                Failure::Client => outgoing.progress.and_then(|progress| progress.refusal()),
                 Failure::TooLarge => Some(BODY_TOO_LARGE),
                 _ => None,
             };
@@ -132,6 +102,41 @@ async fn respond(
             Answer::text(status, text)
         }
     }
+}
+
+/// Chooses who answers, and makes a client's request what they get. Whoever gets a copy gets it now.
+fn prepare(
+    plane: &Plane,
+    client: &Client,
+    request: Request<Inbound>,
+    mut record: Option<&mut Record>,
+) -> Result<(Arc<Route>, Outgoing), Refusal> {
+    let (mut parts, body) = request.into_parts();
+    let address = client.address(&parts.headers);
+    let Chosen {
+        route,
+        reason,
+        mirror,
+    } = plane.routing.choose(&parts.headers, address);
+    if let Some(record) = &mut record {
+        record.chosen(&route.revision, reason);
+    }
+    let asks_to_switch = headers::to_endpoint(&mut parts, client)?;
+    // Extensions are hyper's own, and would be copied with every attempt.
+    parts.extensions.clear();
+    let mut upload = Upload::new(body, plane.config.limits.body_bytes);
+    if asks_to_switch && upload.progress().is_some() {
+        let text = "a request that asks for another protocol cannot have a body";
+        return Err(Refusal::bad_request(text));
+    }
+    if let Some(mirror) = mirror.filter(|_| !asks_to_switch) {
+        mirror.copy(&parts, &mut upload);
+    }
+    let outgoing = Outgoing::new(Request::from_parts(parts, upload), asks_to_switch);
+    if let Some(record) = &mut record {
+        record.uploads(outgoing.progress.clone());
+    }
+    Ok((route, outgoing))
 }
 
 /// Passes on that the endpoint agrees to another protocol, and leaves the rest to a tunnel.
@@ -157,7 +162,7 @@ fn switch_protocol(
 async fn exchange(
     plane: &Plane,
     mut route: Arc<Route>,
-    mut outgoing: Outgoing,
+    outgoing: &mut Outgoing,
     mut record: Option<&mut Record>,
 ) -> Result<(Response<Carrier>, Flight), Failure> {
     let Plane {
@@ -185,7 +190,7 @@ async fn exchange(
             }
             tried += 1;
             let counters = &route.revision.counters;
-            match attempt(config, endpoint, counters, &mut outgoing).await {
+            match attempt(config, endpoint, counters, outgoing).await {
                 Ok(response) => {
                     if let Some(record) = &mut record {
                         record.endpoint_answered();

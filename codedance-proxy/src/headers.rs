@@ -7,7 +7,7 @@ use http::header::{
     PROXY_AUTHENTICATE, PROXY_AUTHORIZATION, TE, TRANSFER_ENCODING, UPGRADE,
 };
 use http::uri::{PathAndQuery, Uri};
-use http::{Method, Request, StatusCode, Version, request};
+use http::{Method, Request, Version, request};
 
 use crate::client::Client;
 use crate::refusal::Refusal;
@@ -32,24 +32,84 @@ const HOP_BY_HOP: [HeaderName; 7] = [
     UPGRADE,
 ];
 
-/// Makes the head of a client's request the head of the request to an endpoint.
+/// Which headers there are that are not simply passed on. One look at the few that there are is cheaper
+/// than a search for each that there might be.
+#[derive(Debug, Default)]
+struct Special {
+    /// Of one connection, or never passed on.
+    ends_here: bool,
+    hosts: usize,
+    /// The first.
+    host: Option<HeaderValue>,
+    forwarded_for: bool,
+    forwarded_host: bool,
+    forwarded_proto: bool,
+}
+
+impl Special {
+    fn of(headers: &HeaderMap) -> Self {
+        let mut special = Self::default();
+        for (name, value) in headers {
+            match name.as_str() {
+                "connection"
+                | "expect"
+                | "keep-alive"
+                | "proxy-authenticate"
+                | "proxy-authorization"
+                | "proxy-connection"
+                | "te"
+                | "transfer-encoding"
+                | "upgrade"
+                | "x-codedance-mirrored" => special.ends_here = true,
+                "host" => {
+                    special.hosts += 1;
+                    special.host.get_or_insert_with(|| value.clone());
+                }
+                "x-forwarded-for" => special.forwarded_for = true,
+                "x-forwarded-host" => special.forwarded_host = true,
+                "x-forwarded-proto" => special.forwarded_proto = true,
+                _ => {}
+            }
+        }
+        special
+    }
+}
+
+/// Makes the head of a client's request the head of the request to an endpoint. Returns whether that
+/// asks for another protocol.
 ///
 /// A missing `Host` of an HTTP/1.0 request stays missing here: the endpoint's address takes its
 /// place once the endpoint is known.
-pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<(), Refusal> {
-    let upgrade = asked_upgrade(parts);
-    let trailers = takes_trailers(parts);
-    if parts.headers.contains_key(TRANSFER_ENCODING) {
-        // The body is framed anew, and a length beside it is an attack or a mistake.
-        parts.headers.remove(CONTENT_LENGTH);
+pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result<bool, Refusal> {
+    let mut special = Special::of(&parts.headers);
+    let (mut upgrade, mut trailers) = (None, false);
+    if special.ends_here {
+        upgrade = asked_upgrade(parts);
+        trailers = takes_trailers(parts);
+        if parts.headers.contains_key(TRANSFER_ENCODING) {
+            // The body is framed anew, and a length beside it is an attack or a mistake.
+            parts.headers.remove(CONTENT_LENGTH);
+        }
+        strip_hop_by_hop(&mut parts.headers);
+        // Asking for the body has answered `100 Continue` already.
+        parts.headers.remove(EXPECT);
+        // Ours to say: an endpoint may leave undone what it believes to be a copy.
+        parts.headers.remove(X_CODEDANCE_MIRRORED);
+        special = Special::of(&parts.headers);
     }
-    strip_hop_by_hop(&mut parts.headers);
-    // Asking for the body has answered `100 Continue` already.
-    parts.headers.remove(EXPECT);
-    // Ours to say: an endpoint may leave undone what it believes to be a copy.
-    parts.headers.remove(X_CODEDANCE_MIRRORED);
-    settle_host(parts)?;
-    forwarded(&mut parts.headers, client);
+    if parts.uri.authority().is_some() {
+        take_authority(parts);
+        special = Special::of(&parts.headers);
+    }
+    match special.hosts {
+        1 => {}
+        0 if parts.version == Version::HTTP_10 => {}
+        _ => {
+            let text = "a request needs exactly one Host header";
+            return Err(Refusal::bad_request(text));
+        }
+    }
+    forwarded(&mut parts.headers, client, special);
     parts.version = Version::HTTP_11;
     if trailers {
         // Some servers send none to those who do not ask for them.
@@ -57,8 +117,9 @@ pub(crate) fn to_endpoint(parts: &mut request::Parts, client: &Client) -> Result
         headers.insert(TE, HeaderValue::from_static("trailers"));
         headers.insert(CONNECTION, HeaderValue::from_static("te"));
     }
+    let asks_to_switch = upgrade.is_some();
     offer_upgrade(&mut parts.headers, upgrade);
-    Ok(())
+    Ok(asks_to_switch)
 }
 
 /// Whether the client wants the headers that come after an answer's body.
@@ -97,10 +158,12 @@ pub(crate) fn to_client_switching(headers: &mut HeaderMap) {
 
 /// Makes the head of an endpoint's answer the head of the answer to a client.
 pub(crate) fn to_client(headers: &mut HeaderMap) {
-    if headers.contains_key(TRANSFER_ENCODING) {
-        headers.remove(CONTENT_LENGTH);
+    if Special::of(headers).ends_here {
+        if headers.contains_key(TRANSFER_ENCODING) {
+            headers.remove(CONTENT_LENGTH);
+        }
+        strip_hop_by_hop(headers);
     }
-    strip_hop_by_hop(headers);
 }
 
 /// Whether a client that offers this upgrade is content with a plain answer: `h2c`, which some send
@@ -138,63 +201,46 @@ fn strip_hop_by_hop(headers: &mut HeaderMap) {
             headers.remove(name);
         }
     }
-    // A look at the few names that there are is cheaper than a search for each that there might be.
-    if headers.keys().any(|name| HOP_BY_HOP.contains(name)) {
-        for name in HOP_BY_HOP {
-            headers.remove(name);
-        }
+    for name in HOP_BY_HOP {
+        headers.remove(name);
     }
 }
 
-/// Leaves one `Host`, and a target that names only a path.
-fn settle_host(parts: &mut request::Parts) -> Result<(), Refusal> {
-    if let Some(authority) = parts.uri.authority() {
-        // The target's authority overrides `Host` (RFC 9112, 3.2.2). Without user and password.
-        let host = authority.as_str().rsplit('@').next().unwrap_or_default();
-        if let Ok(host) = HeaderValue::from_str(host) {
-            parts.headers.insert(HOST, host);
-        }
-        let path = parts.uri.path_and_query().cloned();
-        let star = parts.method == Method::OPTIONS && parts.uri.path().is_empty();
-        parts.uri = match path {
-            Some(path) if !star => Uri::from(path),
-            _ => Uri::from(PathAndQuery::from_static(if star { "*" } else { "/" })),
-        };
+/// Leaves a target that names only a path: its authority overrides `Host` (RFC 9112, 3.2.2).
+fn take_authority(parts: &mut request::Parts) {
+    let authority = parts
+        .uri
+        .authority()
+        .map_or("", |authority| authority.as_str());
+    // Without user and password.
+    let host = authority.rsplit('@').next().unwrap_or_default();
+    if let Ok(host) = HeaderValue::from_str(host) {
+        parts.headers.insert(HOST, host);
     }
-    let mut hosts = parts.headers.get_all(HOST).iter();
-    match (hosts.next(), hosts.next()) {
-        (Some(_), None) => Ok(()),
-        (None, _) if parts.version == Version::HTTP_10 => Ok(()),
-        _ => Err(Refusal::new(
-            StatusCode::BAD_REQUEST,
-            "a request needs exactly one Host header",
-        )),
-    }
+    let path = parts.uri.path_and_query().cloned();
+    let star = parts.method == Method::OPTIONS && parts.uri.path().is_empty();
+    parts.uri = match path {
+        Some(path) if !star => Uri::from(path),
+        _ => Uri::from(PathAndQuery::from_static(if star { "*" } else { "/" })),
+    };
 }
 
-fn forwarded(headers: &mut HeaderMap, client: &Client) {
-    match headers.entry(X_FORWARDED_FOR) {
-        Entry::Vacant(place) => {
-            place.insert(client.own_address().clone());
-        }
-        Entry::Occupied(mut place) => {
-            let lines: Vec<_> = place
-                .iter()
-                .chain([client.own_address()])
-                .map(HeaderValue::as_bytes)
-                .collect();
-            // Values joined by what may stand in a value are a value.
-            let joined = HeaderValue::try_from(lines.join(&b", "[..]));
-            place.insert(joined.unwrap_or_else(|_| client.own_address().clone()));
-        }
+/// Says what lies in front of the proxy, behind what those say who are trusted.
+fn forwarded(headers: &mut HeaderMap, client: &Client, special: Special) {
+    let mut own = client.own_address().clone();
+    if special.forwarded_for {
+        let before = headers.get_all(X_FORWARDED_FOR);
+        let lines = before.iter().chain([&own]).map(HeaderValue::as_bytes);
+        let joined = lines.collect::<Vec<_>>().join(&b", "[..]);
+        // Values joined by what may stand in a value are a value.
+        own = HeaderValue::try_from(joined).unwrap_or(own);
     }
-    let stands =
-        |headers: &HeaderMap, name: HeaderName| client.is_trusted() && headers.contains_key(name);
-    if !stands(headers, X_FORWARDED_PROTO) {
+    headers.insert(X_FORWARDED_FOR, own);
+    if !(client.is_trusted() && special.forwarded_proto) {
         headers.insert(X_FORWARDED_PROTO, client.scheme());
     }
-    if !stands(headers, X_FORWARDED_HOST) {
-        match headers.get(HOST).cloned() {
+    if !(client.is_trusted() && special.forwarded_host) {
+        match special.host {
             Some(host) => headers.insert(X_FORWARDED_HOST, host),
             None => headers.remove(X_FORWARDED_HOST),
         };
@@ -278,12 +324,21 @@ mod tests {
     }
 
     #[test]
-    fn each_header_of_one_connection_ends_here_without_the_others_too() {
-        for name in HOP_BY_HOP {
+    fn each_header_that_ends_here_does_without_the_others_too() {
+        for name in HOP_BY_HOP.into_iter().chain([CONNECTION]) {
             let mut headers = HeaderMap::new();
             headers.insert(name.clone(), HeaderValue::from_static("1"));
             to_client(&mut headers);
             assert!(headers.is_empty(), "{name}");
+        }
+        let own = [CONNECTION, EXPECT, X_CODEDANCE_MIRRORED];
+        for name in HOP_BY_HOP.into_iter().chain(own) {
+            let mut parts = request("/", &[("host", "shop")]);
+            parts
+                .headers
+                .insert(name.clone(), HeaderValue::from_static("1"));
+            assert_eq!(to_endpoint(&mut parts, &client()), Ok(false));
+            assert!(!parts.headers.contains_key(&name), "{name}");
         }
     }
 

@@ -56,7 +56,7 @@ where
             async move {
                 let mut response = match settle(&mut request, &limits) {
                     Err(refusal) => refuse(&plane, &client, &request, refusal),
-                    Ok(()) => forward(&plane, &client, request.map(Inbound::Http2)).await,
+                    Ok(()) => forward(&plane, &client, Box::new(request.map(Inbound::Http2))).await,
                 };
                 // A refusal says that the connection ends, which HTTP/2 says in another way. Hyper would
                 // take it away as well, with a warning.

@@ -70,14 +70,17 @@ impl Sending {
         let lines = &mut sending.lines;
         write_request_line(lines, request);
         let headers = request.headers();
+        let mut has_length = false;
         for (name, value) in headers {
-            // Nobody's word counts for where a body ends but that of who sends it.
-            if !matches!(*name, CONTENT_LENGTH | TRANSFER_ENCODING) {
-                write_line(lines, name, value);
+            match *name {
+                // Nobody's word counts for where a body ends but that of who sends it.
+                CONTENT_LENGTH => has_length = true,
+                TRANSFER_ENCODING => {}
+                _ => write_line(lines, name, value),
             }
         }
         if body.is_end_stream() {
-            if headers.contains_key(CONTENT_LENGTH) {
+            if has_length {
                 write_length(lines, 0);
             }
         } else if let Some(length) = body.size_hint().exact() {

@@ -92,11 +92,14 @@ impl Encoder {
     }
 
     fn new(head: &response::Parts, length: Length, exchange: Exchange) -> Self {
-        let framing = match (length, told_length(&head.headers)) {
-            (Length::None, _) => Framing::Sized(0),
-            (Length::Known(length), _) | (Length::Unknown, Some(length)) => Framing::Sized(length),
-            (Length::Unknown, None) if exchange.is_1_1 => Framing::Chunked(Vec::new()),
-            (Length::Unknown, None) => Framing::UntilClose,
+        let framing = match length {
+            Length::None => Framing::Sized(0),
+            Length::Known(length) => Framing::Sized(length),
+            Length::Unknown => match told_length(&head.headers) {
+                Some(length) => Framing::Sized(length),
+                None if exchange.is_1_1 => Framing::Chunked(Vec::new()),
+                None => Framing::UntilClose,
+            },
         };
         let is_done = exchange.is_head || !may_have_body(head.status);
         let ends_by_close = matches!(framing, Framing::UntilClose) && !is_done;

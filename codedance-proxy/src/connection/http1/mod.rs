@@ -63,8 +63,8 @@ impl Terms {
     }
 }
 
-/// What a client asks, or why that is refused.
-pub(crate) type Question = Result<Request<Inbound>, Refusal>;
+/// What a client asks, or why that is refused. It goes through many hands.
+pub(crate) type Question = Result<Box<Request<Inbound>>, Refusal>;
 
 /// Who answers the requests of a client.
 pub(crate) trait Service {
@@ -200,50 +200,48 @@ where
 
 /// Answers a request that has begun, and those that come without a pause behind it. The first head has
 /// to be there by `until`.
-async fn speak<S, A>(
+#[expect(
+    clippy::manual_async_fn,
+    reason = "a function would hold its arguments twice"
+)]
+fn speak<S, A>(
     mut wire: Wire<'_, '_, S>,
     service: &A,
     mut until: Instant,
     is_known: bool,
-) -> End
+) -> impl Future<Output = End>
 where
     S: AsyncRead + AsyncWrite + Unpin,
     A: Service,
 {
-    if !is_known {
-        match poll_fn(|cx| wire.poll_speaks(cx, until)).await {
-            Some(Speaks::Http1) => {}
-            Some(Speaks::Http2) => return End::Http2(wire.input),
-            None => return End::Break,
+    async move {
+        if !is_known {
+            match poll_fn(|cx| wire.poll_speaks(cx, until)).await {
+                Some(Speaks::Http1) => {}
+                Some(Speaks::Http2) => return End::Http2(wire.input),
+                None => return End::Break,
+            }
         }
-    }
-    let terms = service.terms();
-    loop {
-        let next = poll_fn(|cx| wire.poll_next(cx, &terms, until)).await;
-        let (question, exchange) = match next {
-            Next::Asks(asked) => {
-                let exchange = Exchange::new(&asked);
-                let body = wire.body(asked.framing, asked.expects_continue);
-                (Ok(asked.request.map(|()| body)), exchange)
+        let terms = service.terms();
+        loop {
+            let next = poll_fn(|cx| wire.poll_next(cx, &terms, until)).await;
+            let (question, exchange) = match next {
+                Next::Asks(question, exchange) => (question, exchange),
+                Next::Late if wire.is_within_head() => {
+                    let text = "the request's head did not arrive";
+                    return End::SendOff(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
+                }
+                Next::Late => return End::Break,
+                Next::Leaves => return End::Part,
+            };
+            let conversing = converse(&mut wire, service, question, exchange, &terms);
+            if let Some(end) = conversing.await {
+                return end;
             }
-            Next::Errs(refusal) => {
-                wire.is_read_up = true;
-                (Err(refusal), Exchange::UNKNOWN)
+            until = Instant::now() + terms.header_timeout;
+            if wire.input.is_empty() {
+                return End::Rest(until);
             }
-            Next::Late if wire.is_within_head() => {
-                let text = "the request's head did not arrive";
-                return End::SendOff(Refusal::new(StatusCode::REQUEST_TIMEOUT, text));
-            }
-            Next::Late => return End::Break,
-            Next::Leaves => return End::Part,
-        };
-        let conversing = converse(&mut wire, service, question, exchange, &terms);
-        if let Some(end) = conversing.await {
-            return end;
-        }
-        until = Instant::now() + terms.header_timeout;
-        if wire.input.is_empty() {
-            return End::Rest(until);
         }
     }
 }

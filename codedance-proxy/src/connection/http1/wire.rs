@@ -11,9 +11,9 @@ use tokio::time::Instant;
 use tokio_util::io::poll_read_buf;
 use tracing::debug;
 
-use super::Terms;
 use super::encode::{Encoder, Exchange};
 use super::outbox::Outbox;
+use super::{Question, Terms};
 use crate::connection::Speaks;
 use crate::connection::opening::{poll_begin, poll_speaks};
 use crate::inbound::{Asked, Decoder, Demand, Framing, Giver, Head, Inbound, InboundError, Piece};
@@ -36,13 +36,8 @@ pub(super) struct Gone;
 
 /// What a client does next.
 #[derive(Debug)]
-#[expect(
-    clippy::large_enum_variant,
-    reason = "it is nearly always the large one"
-)]
 pub(super) enum Next {
-    Asks(Asked),
-    Errs(Refusal),
+    Asks(Question, Exchange),
     /// It has not sent a whole head in time.
     Late,
     /// It is done, or is not to ask any more.
@@ -104,6 +99,21 @@ impl<'c, 'w, S: AsyncRead + AsyncWrite + Unpin> Wire<'c, 'w, S> {
         }
     }
 
+    fn ask(&mut self, asked: Result<Asked, Refusal>) -> Next {
+        match asked {
+            Ok(asked) => {
+                let exchange = Exchange::new(&asked);
+                let body = self.body(asked.framing, asked.expects_continue);
+                Next::Asks(Ok(Box::new(asked.request.map(|()| body))), exchange)
+            }
+            Err(refusal) => {
+                // Nothing that follows can be understood.
+                self.is_read_up = true;
+                Next::Asks(Err(refusal), Exchange::UNKNOWN)
+            }
+        }
+    }
+
     /// Looks which version of HTTP the client speaks. `None` when that is not to be known in time.
     pub(super) fn poll_speaks(
         &mut self,
@@ -142,17 +152,17 @@ impl<'c, 'w, S: AsyncRead + AsyncWrite + Unpin> Wire<'c, 'w, S> {
                     Ok(Some(length)) => {
                         let bytes = self.take(length);
                         let asked = std::mem::take(&mut self.head).finish(&bytes, &terms.limits);
-                        return Poll::Ready(asked.map_or_else(Next::Errs, Next::Asks));
+                        return Poll::Ready(self.ask(asked));
                     }
                     Ok(None) => {}
-                    Err(refusal) => return Poll::Ready(Next::Errs(refusal)),
+                    Err(refusal) => return Poll::Ready(self.ask(Err(refusal))),
                 }
             }
             match self.poll_begin(cx) {
                 Poll::Ready(Ok(1..)) => {}
                 Poll::Ready(Ok(0)) if self.head.has_begun() => {
                     let text = "the request's head ends in the middle";
-                    return Poll::Ready(Next::Errs(Refusal::bad_request(text)));
+                    return Poll::Ready(self.ask(Err(Refusal::bad_request(text))));
                 }
                 Poll::Ready(Ok(0)) => return Poll::Ready(Next::Leaves),
                 Poll::Ready(Err(error)) => {
@@ -205,7 +215,7 @@ impl<'c, 'w, S: AsyncRead + AsyncWrite + Unpin> Wire<'c, 'w, S> {
     }
 
     /// The body of a request whose head has just been read.
-    pub(super) fn body(&mut self, framing: Framing, expects_continue: bool) -> Inbound {
+    fn body(&mut self, framing: Framing, expects_continue: bool) -> Inbound {
         match framing {
             Framing::Sized(0) => Inbound::Empty,
             Framing::Sized(length) if length <= self.input.len() as u64 => {

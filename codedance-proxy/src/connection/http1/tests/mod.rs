@@ -34,7 +34,7 @@ fn full(text: impl Into<Bytes>) -> Content {
 }
 
 /// Answers as the path says.
-async fn obey(request: Request<Inbound>) -> Response<Content> {
+async fn obey(request: Box<Request<Inbound>>) -> Response<Content> {
     let (head, body) = request.into_parts();
     let status = |status| {
         let mut response = Response::new(Empty::new().map_err(|never| match never {}).boxed());

@@ -59,6 +59,9 @@ impl Ours {
         let log = folder.join("ours.log");
         let (stable, canary) = (behind.stable.address, behind.canary.address);
         let command = [
+            // Its allocator asks for huge pages, and what it holds is then a multiple of two MiB.
+            "env",
+            "MIMALLOC_ALLOW_THP=0",
             &*program.to_string_lossy(),
             "--stable",
             &stable.to_string(),

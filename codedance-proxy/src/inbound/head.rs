@@ -11,6 +11,7 @@ use http::uri::Uri;
 use http::{Method, Request, StatusCode, Version};
 use memchr::memchr;
 
+use super::first_line::{BAD_REQUEST_LINE, FirstLine, TARGET_TOO_LONG, first_line};
 use crate::limits::Limits;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
 use crate::syntax::{decimal, header_name, lists, trim, trim_start};
@@ -55,14 +56,6 @@ pub(crate) struct Head {
     takes_trailers: bool,
 }
 
-/// Where the parts of a first line lie.
-#[derive(Clone, Copy, Debug)]
-struct FirstLine {
-    method: Place,
-    target: Place,
-    version: Version,
-}
-
 /// Where name and value of a header lie.
 #[derive(Clone, Copy, Debug)]
 struct Field {
@@ -72,13 +65,13 @@ struct Field {
 
 /// Heads are far smaller than this can count.
 #[derive(Clone, Copy, Debug)]
-struct Place {
+pub(super) struct Place {
     start: u32,
     end: u32,
 }
 
 impl Place {
-    const fn new(start: usize, length: usize) -> Self {
+    pub(super) const fn new(start: usize, length: usize) -> Self {
         Self {
             start: start as u32,
             end: (start + length) as u32,
@@ -104,24 +97,18 @@ const USUAL: usize = 16;
 /// So many headers are added to a request on its way, at most as a rule.
 const ADDED: usize = 4;
 
-pub(crate) const TARGET_TOO_LONG: Refusal =
-    Refusal::new(StatusCode::URI_TOO_LONG, "the request's target is too long");
 pub(crate) const HEAD_TOO_LARGE: Refusal = Refusal::new(
     StatusCode::REQUEST_HEADER_FIELDS_TOO_LARGE,
     "the request's headers are too large or too many",
 );
 const BAD_LINE: Refusal =
     Refusal::bad_request("a line of the request's head does not end properly");
-const BAD_REQUEST_LINE: Refusal = Refusal::bad_request("the request's first line is malformed");
 const BAD_HEADER: Refusal = Refusal::bad_request("a header of the request is malformed");
 pub(crate) const BAD_LENGTH: Refusal =
     Refusal::bad_request("the length of the request's body is malformed or given twice");
 const BAD_HOST: Refusal = Refusal::bad_request("a request needs exactly one Host header");
 pub(crate) const BAD_HOST_VALUE: Refusal =
     Refusal::bad_request("the request's Host header is malformed");
-pub(crate) const NO_TUNNELS: Refusal =
-    Refusal::new(StatusCode::NOT_IMPLEMENTED, "this proxy opens no tunnels");
-
 impl Head {
     /// Reads the lines that have ended since. When the head has ended, returns its length.
     pub(crate) fn read(&mut self, bytes: &[u8], limits: &Limits) -> Result<Option<usize>, Refusal> {
@@ -282,66 +269,6 @@ impl Head {
     }
 }
 
-fn first_line(line: &[u8], start: usize, limits: &Limits) -> Result<FirstLine, Refusal> {
-    let mut parts = line.split(|byte| *byte == b' ');
-    let (Some(method), Some(target), Some(version), None) =
-        (parts.next(), parts.next(), parts.next(), parts.next())
-    else {
-        return Err(BAD_REQUEST_LINE);
-    };
-    if target.len() > limits.target_bytes {
-        return Err(TARGET_TOO_LONG);
-    }
-    let version = match version {
-        b"HTTP/1.1" => Version::HTTP_11,
-        b"HTTP/1.0" => Version::HTTP_10,
-        [b'H', b'T', b'T', b'P', b'/', major, b'.', minor]
-            if major.is_ascii_digit() && minor.is_ascii_digit() =>
-        {
-            return Err(Refusal::new(
-                StatusCode::HTTP_VERSION_NOT_SUPPORTED,
-                "this proxy speaks HTTP/2, HTTP/1.1, and HTTP/1.0",
-            ));
-        }
-        _ => return Err(BAD_REQUEST_LINE),
-    };
-    if method.is_empty() || !method.iter().all(|byte| is_token(*byte)) {
-        return Err(BAD_REQUEST_LINE);
-    }
-    if method == b"CONNECT" {
-        // What follows is for the other end of the tunnel, not a message.
-        return Err(NO_TUNNELS);
-    }
-    let plain = target
-        .iter()
-        .all(|byte| matches!(byte, b'!'..=b'~') && *byte != b'#');
-    if plain && is_target(method, target) {
-        Ok(FirstLine {
-            method: Place::new(start, method.len()),
-            target: Place::new(start + method.len() + 1, target.len()),
-            version,
-        })
-    } else {
-        Err(BAD_REQUEST_LINE)
-    }
-}
-
-/// A path, a whole address, or the `*` of `OPTIONS`.
-fn is_target(method: &[u8], target: &[u8]) -> bool {
-    let begins_with = |scheme: &[u8]| {
-        let start = target.get(..scheme.len());
-        start.is_some_and(|start| start.eq_ignore_ascii_case(scheme))
-    };
-    target.first() == Some(&b'/')
-        || (method == b"OPTIONS" && target == b"*")
-        || begins_with(b"http://")
-        || begins_with(b"https://")
-}
-
-fn is_token(byte: u8) -> bool {
-    byte.is_ascii_alphanumeric() || b"!#$%&'*+-.^_`|~".contains(&byte)
-}
-
 /// A name, an address, a port (RFC 3986, 3.2.2), and no comma, which joins two.
 pub(crate) fn may_be_in_host(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || b"-._~%!$&'()*+;=:[]".contains(&byte)
@@ -402,37 +329,5 @@ mod tests {
             let line = format!("Transfer-Encoding: {unknown}\r\n");
             assert_eq!(with(&line), Err(501), "{unknown}");
         }
-    }
-
-    #[test]
-    fn the_first_line_has_three_parts() {
-        let first = |line: &str| read(&format!("{line}\r\nHost: x\r\n\r\n"));
-        for good in [
-            "GET /a?b=%20 HTTP/1.1",
-            "M-SEARCH / HTTP/1.0",
-            "OPTIONS * HTTP/1.1",
-            "GET HTTP://a:80/b HTTP/1.1",
-        ] {
-            assert_eq!(first(good), Ok(Some(Framing::Sized(0))), "{good}");
-        }
-        for bad in [
-            "GET /",
-            "GET / http/1.1",
-            "GET  / HTTP/1.1",
-            "GET /a b HTTP/1.1",
-            " GET / HTTP/1.1",
-            "G\u{e9}T / HTTP/1.1",
-            "G(T / HTTP/1.1",
-            "GET /\u{e9} HTTP/1.1",
-            "GET /a#b HTTP/1.1",
-            "GET shop:80 HTTP/1.1",
-            "GET * HTTP/1.1",
-            "GET ftp://a/b HTTP/1.1",
-            "GET / HTTP/11",
-        ] {
-            assert_eq!(first(bad), Err(400), "{bad}");
-        }
-        assert_eq!(first("GET / HTTP/2.0"), Err(505));
-        assert_eq!(first("CONNECT shop:443 HTTP/1.1"), Err(501));
     }
 }

@@ -6,9 +6,8 @@
 use http::header::{CONTENT_LENGTH, COOKIE, HOST, HeaderMap, HeaderValue};
 use http::{Method, Request, StatusCode, Uri};
 
-use crate::inbound::head::{
-    BAD_HOST_VALUE, BAD_LENGTH, HEAD_TOO_LARGE, NO_TUNNELS, TARGET_TOO_LONG, may_be_in_host,
-};
+use super::first_line::{NO_TUNNELS, TARGET_TOO_LONG};
+use crate::inbound::head::{BAD_HOST_VALUE, BAD_LENGTH, HEAD_TOO_LARGE, may_be_in_host};
 use crate::limits::Limits;
 use crate::refusal::{BODY_TOO_LARGE, Refusal};
 use crate::syntax::decimal;

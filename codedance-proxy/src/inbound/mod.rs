@@ -8,6 +8,7 @@
 mod body;
 mod chunks;
 mod content;
+mod first_line;
 mod head;
 mod http2;
 

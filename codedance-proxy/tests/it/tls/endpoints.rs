@@ -17,6 +17,7 @@ use rustls::pki_types::pem::PemObject;
 use rustls::server::WebPkiClientVerifier;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
+use tokio::sync::mpsc;
 use tokio_rustls::TlsAcceptor;
 
 use super::authority::{Authority, Signed};
@@ -84,6 +85,37 @@ async fn an_endpoint_that_proves_its_name_is_spoken_to() {
         assert_eq!(client.get("/").await, answer);
     }
     assert_eq!(backend.accepted(), 1, "its connection is kept");
+    stop(proxy).await;
+}
+
+#[tokio::test]
+async fn a_kept_connection_that_was_closed_is_noticed_before_it_is_used() {
+    let authority = Authority::new();
+    let acceptor = TlsAcceptor::from(Arc::new(server(&authority.sign("127.0.0.1"), None)));
+    let (closed, mut closings) = mpsc::unbounded_channel();
+    let backend = Backend::raw(move |stream| {
+        let (acceptor, closed) = (acceptor.clone(), closed.clone());
+        async move {
+            let mut stream = acceptor.accept(stream).await.unwrap();
+            read_head(&mut stream).await.unwrap();
+            let answer = b"HTTP/1.1 200 OK\r\ncontent-length: 2\r\n\r\nok";
+            stream.write_all(answer).await.unwrap();
+            // It says that it closes, as all do that speak TLS, and then does.
+            stream.shutdown().await.unwrap();
+            drop(stream);
+            closed.send(()).unwrap();
+        }
+    })
+    .await;
+    let proxy = proxy(over(trusting(&authority)), &[&backend], &[]).await;
+    let mut client = Client::connect(proxy.local_addr()).await;
+    for asked in 1..=3 {
+        assert_eq!(client.get("/").await, (StatusCode::OK, "ok".to_owned()));
+        closings.recv().await.unwrap();
+        assert_eq!(backend.accepted(), asked);
+    }
+    let resent = proxy.totals(&revision("v1")).unwrap().resent;
+    assert_eq!(resent, 0, "nothing was sent to nobody");
     stop(proxy).await;
 }
 

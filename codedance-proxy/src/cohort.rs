@@ -1,7 +1,10 @@
 //! Who belongs to the canary's cohort: the same answer as nginx `split_clients` gives.
 
 use codedance_core::Percent;
+use codedance_core::traffic::CohortKey;
 use http::header::{COOKIE, HeaderMap, HeaderName};
+
+use crate::error::ProxyError;
 
 /// MurmurHash2 (32 bits, seed 0) of a cohort key, as nginx `split_clients` computes it.
 ///
@@ -63,6 +66,25 @@ pub(crate) enum KeySource {
     Header(HeaderName),
     Cookie(String),
     ClientAddress,
+}
+
+impl TryFrom<&CohortKey> for KeySource {
+    type Error = ProxyError;
+
+    fn try_from(key: &CohortKey) -> Result<Self, ProxyError> {
+        match key {
+            CohortKey::Header(name) => HeaderName::from_bytes(name.as_bytes())
+                .map(Self::Header)
+                .map_err(|_| ProxyError::HeaderName(name.clone())),
+            // A cookie's name is a token, as a header's is.
+            CohortKey::Cookie(name) if HeaderName::from_bytes(name.as_bytes()).is_ok() => {
+                Ok(Self::Cookie(name.clone()))
+            }
+            CohortKey::Cookie(name) => Err(ProxyError::CookieName(name.clone())),
+            CohortKey::ClientAddress => Ok(Self::ClientAddress),
+            other => Err(ProxyError::CohortKey(other.clone())),
+        }
+    }
 }
 
 impl KeySource {

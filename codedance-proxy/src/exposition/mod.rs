@@ -10,8 +10,8 @@ use std::time::Duration;
 use crate::access_log::Queue;
 use crate::config::Config;
 use crate::route::Route;
+use crate::routing::Routing;
 use crate::stats::Totals;
-use crate::table::Routing;
 use crate::tls::Acceptor;
 
 /// The value of `Content-Type` that goes with the text.

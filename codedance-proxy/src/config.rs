@@ -54,12 +54,12 @@ pub struct Config {
     /// Default 30 s.
     pub answer_timeout: Duration,
     /// How long a client may take to send the head of a request, counted from the end of the one
-    /// before. A client that has begun by then is answered with 408, others are just closed.
-    /// Default 60 s.
+    /// before, and up to a tenth of a second more. Then a client that has begun is answered with 408,
+    /// and others are just closed. Default 60 s.
     pub header_timeout: Duration,
-    /// How long a client of HTTP/1.1 may take nothing while there is something to send to it, before
-    /// its connection is cut. Other protocols that it has switched to may pause as they like.
-    /// Default 60 s.
+    /// How long a client of HTTP/1.1 may take nothing while there is something to send to it, and up
+    /// to a tenth of a second more. Then its connection is cut. Other protocols that it has switched
+    /// to may pause as they like. Default 60 s.
     pub send_timeout: Duration,
     /// How long a connection to an endpoint is kept for the next request. Default 15 s.
     pub idle_timeout: Duration,

@@ -149,9 +149,11 @@ async fn the_end_of_everything_cuts_what_is_under_way() {
     let slow = b"GET /slow HTTP/1.1\r\nhost: x\r\n\r\n";
     client.write_all(slow).await.unwrap();
     sleep(Duration::from_millis(1)).await;
+    let begun = Instant::now();
     phases.enter(Phase::Over);
     let mut answers = String::new();
     client.read_to_string(&mut answers).await.unwrap();
     assert_eq!(answers, "");
     served.await.unwrap();
+    assert_eq!(begun.elapsed(), Duration::ZERO);
 }

@@ -394,7 +394,12 @@ mod tests {
         let mut absolute = request("http://me@shop:8080/a?b=c", &[("host", "other")]);
         to_endpoint(&mut absolute, &client()).unwrap();
         assert_eq!(absolute.headers[HOST], "shop:8080");
+        assert_eq!(absolute.headers[X_FORWARDED_HOST], "shop:8080");
         assert_eq!(absolute.uri, "/a?b=c");
+
+        let mut alone = request("http://shop", &[]);
+        to_endpoint(&mut alone, &client()).unwrap();
+        assert_eq!(alone.headers[HOST], "shop");
     }
 
     #[test]

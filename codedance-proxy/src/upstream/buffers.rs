@@ -140,6 +140,15 @@ mod tests {
         assert_eq!(hear(&mut read, 1_000), 1_000);
         assert!(read.capacity() < 2 * SHORT);
         assert_eq!(read, vec![b'x'; 2_000]);
+
+        let place = |length| {
+            let mut read = BytesMut::new();
+            hear(&mut read, length);
+            read.as_ptr()
+        };
+        let before = place(60_000);
+        hear(&mut read, 1_000);
+        assert_eq!(place(60_000), before, "nothing of the long buffer is held");
     }
 
     #[test]

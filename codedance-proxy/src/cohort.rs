@@ -59,8 +59,7 @@ pub fn in_cohort(key: &[u8], weight: Percent) -> bool {
     !key.is_empty() && u64::from(cohort_hash(key)) < bound
 }
 
-/// Where a request carries the key of its cohort: a [`CohortKey`]
-/// whose names have been checked.
+/// Where a request carries the key of its cohort: a [`CohortKey`] whose names have been checked.
 #[derive(Clone, Debug)]
 pub(crate) enum KeySource {
     Header(HeaderName),

@@ -97,6 +97,15 @@ impl List {
     }
 }
 
+/// Why a client is waited for no longer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Enough {
+    /// It has not asked in time.
+    Late,
+    /// It is not to ask any more.
+    Finishing,
+}
+
 /// What wakes one task up.
 #[derive(Debug)]
 pub(crate) struct Wakeup<'w> {
@@ -132,6 +141,15 @@ impl<'w> Wakeup<'w> {
             self.enter(cx.waker(), deadline);
         }
         Poll::Pending
+    }
+
+    /// Ready when a client is to be waited for no longer, until this deadline at most.
+    pub(crate) fn poll_enough(&mut self, cx: &Context<'_>, deadline: Instant) -> Poll<Enough> {
+        match self.poll(cx, deadline) {
+            Poll::Ready(()) => Poll::Ready(Enough::Late),
+            Poll::Pending if self.is_at(Phase::Finishing) => Poll::Ready(Enough::Finishing),
+            Poll::Pending => Poll::Pending,
+        }
     }
 
     /// Has the task woken up by each phase of the proxy, and once in between.

@@ -6,13 +6,13 @@ mod lingering;
 mod opening;
 
 use std::net::SocketAddr;
+use std::pin::Pin;
 use std::sync::Arc;
 
 use bytes::BytesMut;
 use http::Response;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::TcpStream;
-use tokio_util::either::Either;
 
 use crate::answer::Answer;
 use crate::client::{Client, Peer};
@@ -44,13 +44,13 @@ pub(crate) fn serve_client(
     plane: Arc<Plane>,
     stream: TcpStream,
     address: SocketAddr,
-) -> impl Future<Output = ()> + Send {
+) -> Pin<Box<dyn Future<Output = ()> + Send>> {
     let is_secure = plane.tls.is_some();
     let client = Client::new(Peer { address, is_secure }, plane.trust.clone());
     let served = Served { plane, client };
     match served.plane.tls.clone() {
-        None => Either::Left(Box::pin(serve(served, stream, None))),
-        Some(tls) => Either::Right(Box::pin(serve_securely(served, tls, stream))),
+        None => Box::pin(serve(served, stream, None)),
+        Some(tls) => Box::pin(serve_securely(served, tls, stream)),
     }
 }
 

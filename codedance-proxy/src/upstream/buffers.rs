@@ -6,7 +6,7 @@
 
 use std::cell::{Cell, RefCell};
 use std::io;
-use std::task::{Poll, ready};
+use std::task::Poll;
 
 use bytes::BytesMut;
 
@@ -81,8 +81,7 @@ pub(super) fn poll_read(
     }
     reading.clear();
     READING.set(reading);
-    let count = ready!(polled)?;
-    Poll::Ready(Ok(count))
+    polled
 }
 
 #[cfg(test)]

@@ -161,10 +161,7 @@ fn poll_rest<S: AsyncRead + Unpin>(
             debug!(%error, "a client's connection ended badly");
             Poll::Ready(None)
         }
-        Poll::Pending => match wakeup.poll(cx, until) {
-            Poll::Pending if wakeup.is_at(Phase::Finishing) => Poll::Ready(None),
-            is_late => is_late.map(|()| None),
-        },
+        Poll::Pending => wakeup.poll_enough(cx, until).map(|_| None),
     }
 }
 

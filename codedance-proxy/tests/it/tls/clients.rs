@@ -245,8 +245,6 @@ async fn a_quiet_client_asks_again_over_the_same_session() {
         let mut body = [0; 2];
         stream.read_exact(&mut body).await.unwrap();
         assert_eq!(&body, b"ok");
-        // Long enough to be put to rest.
-        tokio::time::sleep(Duration::from_millis(1_500)).await;
     }
     stop(proxy).await;
     let ended = timeout(PATIENCE, stream.read(&mut [0; 1])).await;

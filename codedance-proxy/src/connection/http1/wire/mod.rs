@@ -19,7 +19,7 @@ use crate::connection::opening::{poll_begin, poll_speaks};
 use crate::inbound::{Asked, Framing, Head, Inbound};
 use crate::phase::Phase;
 use crate::refusal::Refusal;
-use crate::wakeups::Wakeup;
+use crate::wakeups::{Enough, Wakeup};
 use answer::Stalled;
 pub(super) use upload::Rest;
 use upload::Upload;
@@ -76,10 +76,7 @@ impl<'c, 'w, S: AsyncRead + AsyncWrite + Unpin> Wire<'c, 'w, S> {
         if let Poll::Ready(speaks) = poll_speaks(self.stream, cx, &mut self.input) {
             return Poll::Ready(speaks.ok());
         }
-        match self.wakeup.poll(cx, until) {
-            Poll::Pending if self.is_finishing() => Poll::Ready(None),
-            is_late => is_late.map(|()| None),
-        }
+        self.wakeup.poll_enough(cx, until).map(|_| None)
     }
 
     /// Whether this is no time for further requests.
@@ -123,10 +120,11 @@ impl<'c, 'w, S: AsyncRead + AsyncWrite + Unpin> Wire<'c, 'w, S> {
                     return Poll::Ready(Next::Leaves);
                 }
                 Poll::Pending => {
-                    return match self.wakeup.poll(cx, until) {
-                        Poll::Pending if self.is_finishing() => Poll::Ready(Next::Leaves),
-                        is_late => is_late.map(|()| Next::Late),
-                    };
+                    let enough = self.wakeup.poll_enough(cx, until);
+                    return enough.map(|enough| match enough {
+                        Enough::Late => Next::Late,
+                        Enough::Finishing => Next::Leaves,
+                    });
                 }
             }
         }
